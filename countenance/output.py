@@ -1,0 +1,39 @@
+"""What the commands print: one look for people, one JSON line for machines."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+import click
+from rich.console import Console
+
+console = Console()
+err_console = Console(stderr=True)
+
+
+class CommandError(click.ClickException):
+    """A command that could not do its work: what happened, why, what to do next."""
+
+    def __init__(self, what: str, *, why: str = "", todo: str = "", exit_code: int = 1) -> None:
+        super().__init__(what)
+        self.why = why
+        self.todo = todo
+        self.exit_code = exit_code
+
+    def show(self, file: Any = None) -> None:
+        err_console.print(f"[bold red]✗[/] {self.message}", highlight=False)
+        if self.why:
+            err_console.print(f"  [dim]why:[/]  {self.why}", highlight=False)
+        if self.todo:
+            err_console.print(f"  [dim]next:[/] {self.todo}", highlight=False)
+
+
+def fail(what: str, *, why: str = "", todo: str = "", exit_code: int = 1) -> NoReturn:
+    """Ends the command with a message of three parts and the exit code."""
+    raise CommandError(what, why=why, todo=todo, exit_code=exit_code)
+
+
+def emit_json(value: object) -> None:
+    """Prints one JSON document on one line of standard output."""
+    click.echo(json.dumps(value, separators=(",", ":"), sort_keys=True))
