@@ -1,10 +1,9 @@
 """Deterministic CBOR (RFC 8949 section 4.2.1), and messages declared field by field.
 
 Guarantees: :func:`decode` accepts exactly one encoding of each value: integers,
-byte strings, text, arrays, and maps with integer or text keys. Floats, tags, null,
-indefinite lengths, duplicate keys, unsorted keys and trailing bytes are refused,
-and so are inputs longer than ``MAX_MESSAGE_BYTES`` or nested deeper than
-``MAX_DEPTH``. ``M.decode(m.encode()) == m`` for every message, and
+byte strings, text, booleans, arrays, and maps with unsigned integer keys. Floats, tags,
+null, indefinite lengths, duplicate keys, unsorted keys and trailing bytes are refused,
+and so are inputs longer than ``MAX_MESSAGE_BYTES`` or nested deeper than ``MAX_DEPTH``. ``M.decode(m.encode()) == m`` for every message, and
 ``M.decode(raw).encode() == raw`` for every accepted ``raw``.
 
 The caller must still verify signatures (:mod:`wire.envelope`) and compare what a
@@ -42,41 +41,94 @@ def encode(value: object) -> bytes:
 def decode(raw: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Any:
     """Returns the value that ``raw`` encodes.
 
-    Raises :class:`TooLargeError` or :class:`MalformedError`.
+    Raises :class:`TooLargeError` or :class:`MalformedError`. Takes time and memory in
+    proportion to ``len(raw)``: a general CBOR decoder acts on tags before its caller can
+    refuse them (a few hundred bytes of shared values stand for millions of items, a regular
+    expression is compiled), so this one knows no tags at all.
     """
     if len(raw) > max_bytes:
         raise TooLargeError(f"more than {max_bytes} bytes")
-    try:
-        value = cbor2.loads(raw)
-    except Exception as error:
-        raise MalformedError("not CBOR") from error
-    _check_types(value, MAX_DEPTH)
-    if encode(value) != raw:
-        raise MalformedError("not deterministic CBOR, or bytes after its end")
+    value, end = _read(raw, 0, MAX_DEPTH)
+    if end != len(raw):
+        raise MalformedError("bytes after the end")
     return value
 
 
-def _check_types(value: object, depth: int) -> None:
+_UINT, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP = range(6)
+_FALSE, _TRUE = 0xF4, 0xF5
+# The argument's size, and the least number that needs it, by the initial byte's low bits.
+_ARGUMENTS = {24: (1, 24), 25: (2, 2**8), 26: (4, 2**16), 27: (8, 2**32)}
+
+
+def _read(raw: bytes, at: int, depth: int) -> tuple[Any, int]:
+    """Returns the item that starts at ``at``, and where it ends."""
     if depth == 0:
         raise MalformedError("nested too deeply")
-    match value:
-        case bool():
-            return
-        case int():
-            if not -(2**64) <= value <= UINT64_MAX:
-                raise MalformedError("an integer longer than 64 bits")
-        case bytes() | str():
-            return
-        case list():
-            for item in value:
-                _check_types(item, depth - 1)
-        case dict():
-            for key, item in value.items():
-                if isinstance(key, bool) or not isinstance(key, int | str):
-                    raise MalformedError("a map key that is neither integer nor text")
-                _check_types(item, depth - 1)
-        case _:
-            raise MalformedError("a CBOR type that this protocol does not use")
+    if at >= len(raw):
+        raise MalformedError("cut off")
+    initial = raw[at]
+    if initial in (_FALSE, _TRUE):
+        return initial == _TRUE, at + 1
+    kind = initial >> 5
+    if kind > _MAP:
+        raise MalformedError("a CBOR type that this protocol does not use")
+    argument = initial & 31
+    at += 1
+    if argument >= 24:
+        argument, at = _read_argument(raw, at, argument)
+    if kind == _UINT:
+        return argument, at
+    if kind == _NEGATIVE:
+        return -1 - argument, at
+    if kind == _ARRAY:
+        return _read_array(raw, at, argument, depth - 1)
+    if kind == _MAP:
+        return _read_map(raw, at, argument, depth - 1)
+    end = at + argument
+    if end > len(raw):
+        raise MalformedError("cut off")
+    return raw[at:end] if kind == _BYTES else _read_text(raw[at:end]), end
+
+
+def _read_argument(raw: bytes, at: int, low: int) -> tuple[int, int]:
+    if low not in _ARGUMENTS:
+        raise MalformedError("an indefinite or reserved length")
+    size, least = _ARGUMENTS[low]
+    end = at + size
+    if end > len(raw):
+        raise MalformedError("cut off")
+    argument = int.from_bytes(raw[at:end])
+    if argument < least:
+        raise MalformedError("a number that is not in its shortest form")
+    return argument, end
+
+
+def _read_text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        # This error carries the bytes, and they may be secret.
+        raise MalformedError("text that is not UTF-8") from None
+
+
+def _read_array(raw: bytes, at: int, count: int, depth: int) -> tuple[list[Any], int]:
+    items = []
+    for _ in range(count):
+        item, at = _read(raw, at, depth)
+        items.append(item)
+    return items, at
+
+
+def _read_map(raw: bytes, at: int, count: int, depth: int) -> tuple[dict[int, Any], int]:
+    items: dict[int, Any] = {}
+    last = -1
+    for _ in range(count):
+        key, at = _read(raw, at, depth)
+        if type(key) is not int or key <= last:
+            raise MalformedError("map keys that are not ascending unsigned integers")
+        items[key], at = _read(raw, at, depth)
+        last = key
+    return items, at
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +191,12 @@ def flag() -> Kind[bool]:
 
 
 def code(enum: type[E]) -> Kind[E]:
+    members = {int(member): member for member in enum}
+
     def read(value: Any) -> E:
-        if type(value) is not int or value not in enum.__members__.values():
+        if type(value) is not int or value not in members:
             raise _refuse(f"a known {enum.__name__}")
-        return enum(value)
+        return members[value]
 
     return Kind(int, read)
 
@@ -192,20 +246,19 @@ class Message:
         """Raises :class:`MalformedError`, naming the field."""
         if not isinstance(value, dict):
             raise MalformedError(f"{cls.__name__} must be a map")
-        layout = _layout(cls)
-        if unknown := value.keys() - {key for _, key, _, _ in layout}:
-            raise MalformedError(f"{cls.__name__} has no field {min(map(str, unknown))[:20]}")
         found: dict[str, Any] = {}
-        for name, key, kind, optional in layout:
-            if key not in value:
-                if not optional:
-                    raise MalformedError(f"{cls.__name__}.{name} is missing")
+        for name, key, kind, optional in _layout(cls):
+            if key in value:
+                try:
+                    found[name] = kind.read(value[key])
+                except MalformedError as error:
+                    raise MalformedError(f"{cls.__name__}.{name} {error}") from error
+            elif optional:
                 found[name] = None
-                continue
-            try:
-                found[name] = kind.read(value[key])
-            except MalformedError as error:
-                raise MalformedError(f"{cls.__name__}.{name} {error}") from error
+            else:
+                raise MalformedError(f"{cls.__name__}.{name} is missing")
+        if unknown := value.keys() - {key for _, key, _, _ in _layout(cls)}:
+            raise MalformedError(f"{cls.__name__} has no field {min(unknown)}")
         try:
             return cls(**found)
         except ValueError as error:
