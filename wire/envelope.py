@@ -154,19 +154,22 @@ class SealKey:
         return sha256(bytes([self.suite]) + self.raw).digest()
 
     def seal(self, plaintext: bytes, info: bytes) -> bytes:
-        """Returns the HPKE encapsulation and ciphertext of the padded plaintext."""
-        return _SUITES[self.suite].encrypt(_pad(plaintext), self._public(), info=info)
+        """Returns the HPKE encapsulation and ciphertext of the padded plaintext.
 
-    def _public(self) -> X25519PublicKey | MLKEM768X25519PublicKey:
+        Raises :class:`MalformedError` where the key is none, or a point of small order.
+        """
         try:
-            if self.suite is SealSuite.X25519:
-                return X25519PublicKey.from_public_bytes(self.raw)
-            return MLKEM768X25519PublicKey(
-                MLKEM768PublicKey.from_public_bytes(self.raw[:_MLKEM_PUBLIC_BYTES]),
-                X25519PublicKey.from_public_bytes(self.raw[_MLKEM_PUBLIC_BYTES:]),
-            )
+            return _SUITES[self.suite].encrypt(_pad(plaintext), self._public(), info=info)
         except ValueError as error:
             raise MalformedError("not a seal key") from error
+
+    def _public(self) -> X25519PublicKey | MLKEM768X25519PublicKey:
+        if self.suite is SealSuite.X25519:
+            return X25519PublicKey.from_public_bytes(self.raw)
+        return MLKEM768X25519PublicKey(
+            MLKEM768PublicKey.from_public_bytes(self.raw[:_MLKEM_PUBLIC_BYTES]),
+            X25519PublicKey.from_public_bytes(self.raw[_MLKEM_PUBLIC_BYTES:]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +215,7 @@ def _pad(plaintext: bytes) -> bytes:
 
 
 def _unpad(padded: bytes) -> bytes:
-    size = int.from_bytes(padded[:4], "big")
-    if len(padded) % PADDING_BYTES or size > len(padded) - 4 or any(padded[4 + size :]):
+    plaintext = padded[4 : 4 + int.from_bytes(padded[:4], "big")]
+    if _pad(plaintext) != padded:
         raise SealError("the sealed part is not padded as it should be")
-    return padded[4 : 4 + size]
+    return plaintext
