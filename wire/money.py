@@ -44,7 +44,7 @@ class Money:
         The currency's number of decimals is the most that may be written:
         ``"12.505 EUR"`` and ``"5.0 JPY"`` are refused rather than rounded.
         """
-        match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,3})?) ([A-Z]{3})", text)
+        match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,3})?) ([A-Z]{3})", text)
         if match is None or match[2] not in MINOR_DIGITS:
             raise MalformedError("an amount is written like '12.50 EUR'")
         digits = MINOR_DIGITS[match[2]]
