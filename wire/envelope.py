@@ -12,7 +12,7 @@ and check that the message is fresh.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Generic, Self, TypeVar
 
@@ -69,7 +69,7 @@ class Unverified(Generic[M]):
 
     message: M
     kid: bytes
-    raw: bytes
+    raw: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Signed(Generic[M]):
 
     message: M
     kid: bytes
-    raw: bytes
+    raw: bytes = field(repr=False)
 
     @property
     def digest(self) -> bytes:
