@@ -19,7 +19,7 @@ class CommandError(click.ClickException):
         super().__init__(what)
         self.why = why
         self.todo = todo
-        self.exit_code = exit_code
+        self.exit_code = exit_code  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
         err_console.print(f"[bold red]✗[/] {self.message}", highlight=False)

@@ -1,0 +1,1 @@
+"""The verification service. Loads neither OpenCV nor onnxruntime nor insightface."""

@@ -3,8 +3,9 @@
 Guarantees: :func:`decode` accepts exactly one encoding of each value: integers,
 byte strings, text, booleans, arrays, and maps with unsigned integer keys. Floats, tags,
 null, indefinite lengths, duplicate keys, unsorted keys and trailing bytes are refused,
-and so are inputs longer than ``MAX_MESSAGE_BYTES`` or nested deeper than ``MAX_DEPTH``. ``M.decode(m.encode()) == m`` for every message, and
-``M.decode(raw).encode() == raw`` for every accepted ``raw``.
+and so are inputs longer than ``MAX_MESSAGE_BYTES`` or nested deeper than ``MAX_DEPTH``.
+``M.decode(m.encode()) == m`` for every message, and ``M.decode(raw).encode() == raw``
+for every accepted ``raw``.
 
 The caller must still verify signatures (:mod:`wire.envelope`) and compare what a
 message says with what it expected.

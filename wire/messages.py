@@ -252,9 +252,7 @@ class Registered(Message):
     terminal: TerminalId = field(metadata=on_wire(1, codec.ident(TerminalId)))
     service_key: bytes = field(metadata=on_wire(2, codec.octets(32)))
     kind: TerminalKind = field(metadata=on_wire(3, codec.code(TerminalKind)))
-    merchant: MerchantId | None = field(
-        metadata=on_wire(4, codec.ident(MerchantId), optional=True)
-    )
+    merchant: MerchantId | None = field(metadata=on_wire(4, codec.ident(MerchantId), optional=True))
     door: DoorId | None = field(metadata=on_wire(5, codec.ident(DoorId), optional=True))
 
 

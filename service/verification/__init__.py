@@ -1,0 +1,1 @@
+"""The rules of a verification: pure, no database, no clock, no network."""

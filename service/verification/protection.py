@@ -1,0 +1,110 @@
+"""How a reference is kept: renewable, encrypted, bound to its account.
+
+Guarantees: the stored bytes open only for the same account, model and version, with
+the account's data key and, in holder mode, the holder's share. Under the encryption
+the vector is turned by an orthogonal transform that differs per account and version
+(renewable biometric references, ISO/IEC 24745): two stored references of one person
+cannot be linked without the transform keys. Inner products survive the transform, so
+a probe is compared without turning the reference back.
+
+The caller must still keep the data key wrapped (:class:`service.keys.KeyRing`).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from hashlib import shake_256
+
+import numpy as np
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from numpy.typing import NDArray
+
+from face_engine.types import Embedding, Vector
+from wire.ids import AccountId
+
+DATA_KEY_BYTES = 32
+ROUNDS = 3
+_NONCE_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """Which reference: the AAD of its encryption and the label of its transform."""
+
+    account: AccountId
+    model_id: bytes
+    version: int
+
+    @property
+    def label(self) -> bytes:
+        return self.account.raw + self.model_id + self.version.to_bytes(2, "big")
+
+
+def new_data_key() -> bytes:
+    return os.urandom(DATA_KEY_BYTES)
+
+
+def protect(embedding: Embedding, slot: Slot, *, data_key: bytes, holder_share: bytes | None,
+            transform_key: bytes) -> bytes:  # fmt: skip
+    """Returns the bytes to store."""
+    nonce = os.urandom(_NONCE_BYTES)
+    turned = turn(embedding.vector, slot, transform_key)
+    cipher = AESGCM(_reference_key(data_key, holder_share, slot))
+    return nonce + cipher.encrypt(nonce, turned.astype("<f4").tobytes(), slot.label)
+
+
+def similarity(stored: bytes, probe: Embedding, slot: Slot, *, data_key: bytes,
+               holder_share: bytes | None, transform_key: bytes) -> float | None:  # fmt: skip
+    """The cosine of the stored reference and the probe; None where it does not open."""
+    cipher = AESGCM(_reference_key(data_key, holder_share, slot))
+    try:
+        opened = cipher.decrypt(stored[:_NONCE_BYTES], stored[_NONCE_BYTES:], slot.label)
+    except (InvalidTag, ValueError):
+        return None
+    reference = np.frombuffer(opened, "<f4")
+    if reference.shape != probe.vector.shape or probe.model_id != slot.model_id:
+        return None
+    return float(reference @ turn(probe.vector, slot, transform_key))
+
+
+def turn(vector: Vector, slot: Slot, transform_key: bytes) -> Vector:
+    """Applies the slot's orthogonal transform: three rounds of signs, permutation, Hadamard.
+
+    ``vector`` has shape (n,), n a power of two.
+    """
+    size = vector.size
+    stream = shake_256(b"countenance/v1/transform" + transform_key + slot.label).digest(
+        ROUNDS * size * 9
+    )
+    turned = vector.astype(np.float64)
+    for part in range(ROUNDS):
+        chunk = stream[part * size * 9 : (part + 1) * size * 9]
+        signs = np.frombuffer(chunk[:size], np.uint8).astype(np.int16) % 2 * 2 - 1
+        order = np.argsort(np.frombuffer(chunk[size:], "<u8"), kind="stable")
+        turned = _hadamard(size) @ (turned * signs)[order]
+    return turned.astype(np.float32)
+
+
+@cache
+def _hadamard(size: int) -> NDArray[np.float64]:
+    if size < 1 or size & (size - 1):
+        raise ValueError("embeddings have a power of two of dimensions")
+    matrix: NDArray[np.float64] = np.ones((1, 1))
+    while matrix.shape[0] < size:
+        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
+    scaled: NDArray[np.float64] = matrix / np.sqrt(size)
+    return scaled
+
+
+def _reference_key(data_key: bytes, holder_share: bytes | None, slot: Slot) -> bytes:
+    return HKDF(
+        algorithm=SHA256(),
+        length=32,
+        salt=slot.account.raw,
+        info=b"countenance/v1/reference" + (b"+holder" if holder_share else b""),
+    ).derive(data_key + (holder_share or b""))

@@ -1,0 +1,11 @@
+"""Unit tests touch no network: a socket that is opened fails the test."""
+
+from __future__ import annotations
+
+import pytest
+from pytest_socket import disable_socket
+
+
+@pytest.fixture(autouse=True)
+def _no_sockets() -> None:
+    disable_socket()
