@@ -190,7 +190,7 @@ class PlanStep(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LivenessPlan(Message):
-    """What the person must do, in order; no steps at the levels none and passive."""
+    """What the person must do, in order; no steps at the level none."""
 
     steps: tuple[PlanStep, ...] = field(
         metadata=on_wire(1, codec.many(codec.nested(PlanStep), PLAN_STEPS_MAX))
