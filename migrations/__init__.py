@@ -1,0 +1,1 @@
+"""The schema's history: Alembic counts the versions, the SQL beside each is written by hand."""
