@@ -1,0 +1,1 @@
+"""The authorization log: a Merkle tree that anybody can verify."""
