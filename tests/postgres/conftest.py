@@ -1,4 +1,4 @@
-"""A real PostgreSQL: ``url`` is a fresh, migrated database for each test."""
+"""A real PostgreSQL: ``database`` and ``url`` are a fresh, migrated one for each test."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import make_url
 
+from service.db import Database
 from service.embedded import open_embedded
 from service.migrate import migrate
 
@@ -55,6 +56,13 @@ def url(server: str, template: str) -> Iterator[str]:
         conn.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield named(server, name)
         conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    opened = Database.open(url, size=16)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -14,13 +13,6 @@ from service.keys import KeyRing
 
 SIGNER = KeyRing.ephemeral().log
 KEY = VerifierKey.parse(verifier_key(SIGNER))
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    opened = Database.open(url, size=12)
-    yield opened
-    opened.close()
 
 
 def fill(database: Database, names: range) -> list[bytes]:

@@ -1,0 +1,1 @@
+"""Money: double entry in integer minor units."""
