@@ -1,0 +1,1 @@
+"""Doors: who may enter where, and when."""
