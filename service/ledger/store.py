@@ -128,6 +128,13 @@ def void(conn: Connection[Row], transfer: TransferId, *, now_ms: int) -> CloseRe
     return _close(conn, transfer, TransferState.VOIDED, now_ms)
 
 
+def is_withdrawal(conn: Connection[Row], transfer: TransferId) -> bool:
+    row = conn.execute(
+        "SELECT 1 FROM transfers WHERE transfer_id = %s AND kind = 'withdrawal'", (transfer.raw,)
+    ).fetchone()
+    return row is not None
+
+
 def expire_holds(conn: Connection[Row], *, now_ms: int) -> int:
     """Gives back the holds whose time is over, at most a batch; returns how many.
 

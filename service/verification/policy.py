@@ -2,7 +2,8 @@
 
 Guarantees: a policy that parses is complete and in range;
 :meth:`Policy.check_for_production` refuses one that switches liveness off or accepts
-frames that are not from a camera.
+frames that are not from a camera, and :meth:`Policy.check_rates` one whose false match
+rates no calibration supports.
 
 The caller must still verify the signature of a stored policy (:mod:`service.policies`).
 Sources: NIST SP 800-63B-4 section 3.2.3 (attempts), ISO/IEC 19795-1 (FMR).
@@ -11,10 +12,11 @@ Sources: NIST SP 800-63B-4 section 3.2.3 (attempts), ISO/IEC 19795-1 (FMR).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from face_engine.calibration import Calibration, CalibrationUnsupportedError
 from service.errors import Misconfigured
 from wire.messages import (
     Context,
@@ -125,6 +127,16 @@ class Policy:
 
     def accepts(self, source: Source) -> bool:
         return source.name.lower() in self.sources
+
+    def check_rates(self, calibrations: Iterable[Calibration]) -> None:
+        """Raises :class:`Misconfigured` for a rate that a calibration cannot show."""
+        rates = sorted({tier.fmr for tiers in self.tiers.values() for tier in tiers})
+        for calibration in calibrations:
+            for fmr in rates:
+                try:
+                    calibration.threshold_for(fmr)
+                except CalibrationUnsupportedError as error:
+                    raise Misconfigured(f"the policy asks for FMR {fmr:g}, but {error}") from error
 
     def check_for_production(self) -> None:
         """Raises :class:`Misconfigured` for a policy that is fit for trials only."""

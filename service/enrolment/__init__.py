@@ -1,0 +1,1 @@
+"""Accounts: consent, claims, references, and their end."""

@@ -1,0 +1,1 @@
+"""HTTP: the views translate, and decide nothing."""

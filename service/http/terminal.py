@@ -1,0 +1,77 @@
+"""The four endpoints of a terminal. Bodies are COSE_Sign1; see ``docs/protocol.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, current_app, request
+
+from service.authorize import Authorizer, Refused
+from service.clock import unix_ms
+from service.errors import Unavailable
+from wire.codec import MAX_MESSAGE_BYTES
+from wire.denial import Denial, Reason
+from wire.envelope import Signed
+from wire.messages import Problem
+
+COSE = 'application/cose; cose-type="cose-sign1"'
+RETRY_AFTER_S = 2
+terminal_api = Blueprint("terminal_api", __name__, url_prefix="/v1")
+
+_STATUS = {
+    Denial.TERMINAL_UNKNOWN: 401,
+    Denial.SIGNATURE_INVALID: 401,
+    Denial.TERMINAL_REVOKED: 403,
+    Denial.ATTEMPT_ID_REUSED: 409,
+    Denial.LIMIT_EXCEEDED: 422,
+    None: 429,
+}
+
+
+@terminal_api.post("/terminals")
+def register() -> Response:
+    return _answer(_authorizer().register, 201)
+
+
+@terminal_api.post("/challenges")
+def challenge() -> Response:
+    return _answer(_authorizer().challenge, 201)
+
+
+@terminal_api.post("/attempts")
+def authorize() -> Response:
+    return _answer(_authorizer().authorize, 200)
+
+
+@terminal_api.post("/confirmations")
+def confirm() -> Response:
+    return _answer(_authorizer().confirm, 200)
+
+
+def _authorizer() -> Authorizer:
+    found: Authorizer = current_app.extensions["authorizer"]
+    return found
+
+
+def _answer(act: Callable[[bytes], Signed[Any] | bytes | Refused], status: int) -> Response:
+    if request.mimetype != "application/cose":
+        return _problem(415, Reason.EVIDENCE_NOT_ACCEPTED, f"send {COSE}")
+    if (request.content_length or 0) > MAX_MESSAGE_BYTES:
+        return _problem(413, Reason.EVIDENCE_NOT_ACCEPTED, "the body is too long")
+    try:
+        answer = act(request.get_data(cache=False))
+    except Unavailable:
+        return _problem(503, Reason.UNAVAILABLE, "ask again with the same bytes")
+    if isinstance(answer, Refused):
+        return _problem(_STATUS.get(answer.denial, 400), answer.reason, answer.detail)
+    raw = answer if isinstance(answer, bytes) else answer.raw
+    return Response(raw, status, content_type=COSE)
+
+
+def _problem(status: int, reason: Reason, detail: str) -> Response:
+    body = Problem(reason=reason, detail=detail[:200], now_ms=unix_ms()).encode()
+    response = Response(body, status, content_type="application/cbor")
+    if status in (429, 503):
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response

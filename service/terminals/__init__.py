@@ -1,0 +1,1 @@
+"""Terminals: who they are, and the challenges they were given."""

@@ -1,0 +1,138 @@
+"""Terminals in PostgreSQL, in the caller's transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import Connection
+
+from service.db import Row
+from wire.ids import DoorId, MerchantId, TerminalId
+from wire.messages import TerminalKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terminal:
+    """``public_key`` is None until it registers."""
+
+    terminal: TerminalId
+    kind: TerminalKind
+    name: str
+    merchant: MerchantId | None
+    door: DoorId | None
+    public_key: bytes | None
+    revoked: bool
+
+
+_COLUMNS = "terminal_id, kind, name, merchant_id, door_id, public_key, revoked_at_ms"
+
+
+def _terminal(row: tuple[Any, ...]) -> Terminal:
+    raw, kind, name, merchant, door, public_key, revoked_at_ms = row
+    return Terminal(
+        terminal=TerminalId(raw),
+        kind=TerminalKind(kind),
+        name=name,
+        merchant=MerchantId(merchant) if merchant else None,
+        door=DoorId(door) if door else None,
+        public_key=public_key,
+        revoked=revoked_at_ms is not None,
+    )
+
+
+def add_terminal(
+    conn: Connection[Row],
+    terminal: Terminal,
+    *,
+    code_hash: bytes,
+    code_expires_at_ms: int,
+    now_ms: int,
+) -> None:
+    conn.execute(
+        """INSERT INTO terminals (terminal_id, kind, name, merchant_id, door_id,
+        registration_code_hash, code_expires_at_ms, created_at_ms)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s)""",
+        (
+            terminal.terminal.raw,
+            int(terminal.kind),
+            terminal.name,
+            terminal.merchant.raw if terminal.merchant else None,
+            terminal.door.raw if terminal.door else None,
+            code_hash,
+            code_expires_at_ms,
+            now_ms,
+        ),
+    )
+
+
+def register(
+    conn: Connection[Row], *, code_hash: bytes, kind: TerminalKind, public_key: bytes, now_ms: int
+) -> Terminal | None:
+    """Uses the code up, once; None for one that is wrong, used, expired or of another kind.
+
+    The same key with the same code again gets the same answer, so that a lost one does no harm.
+    """
+    row = conn.execute(
+        f"""UPDATE terminals SET public_key = %(key)s,
+        registered_at_ms = coalesce(registered_at_ms, %(now)s)
+        WHERE registration_code_hash = %(code)s AND kind = %(kind)s AND revoked_at_ms IS NULL
+        AND (public_key = %(key)s OR public_key IS NULL AND code_expires_at_ms > %(now)s)
+        RETURNING {_COLUMNS}""",
+        {"key": public_key, "code": code_hash, "kind": int(kind), "now": now_ms},
+    ).fetchone()
+    return _terminal(row) if row else None
+
+
+def find(conn: Connection[Row], terminal: TerminalId) -> Terminal | None:
+    row = conn.execute(
+        f"SELECT {_COLUMNS} FROM terminals WHERE terminal_id = %s", (terminal.raw,)
+    ).fetchone()
+    return _terminal(row) if row else None
+
+
+def list_terminals(conn: Connection[Row]) -> list[Terminal]:
+    rows = conn.execute(f"SELECT {_COLUMNS} FROM terminals ORDER BY name, terminal_id").fetchall()
+    return [_terminal(row) for row in rows]
+
+
+def lock_counter(conn: Connection[Row], terminal: TerminalId) -> int:
+    """Serializes a terminal's attempts until the transaction ends; returns its last counter."""
+    row = conn.execute(
+        "SELECT counter FROM terminals WHERE terminal_id = %s FOR UPDATE", (terminal.raw,)
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def advance_counter(conn: Connection[Row], terminal: TerminalId, counter: int) -> None:
+    conn.execute(
+        "UPDATE terminals SET counter = %s WHERE terminal_id = %s", (counter, terminal.raw)
+    )
+
+
+def revoke(conn: Connection[Row], terminal: TerminalId, *, now_ms: int) -> bool:
+    """Takes effect with the next request; False for an unknown or revoked terminal."""
+    done = conn.execute(
+        "UPDATE terminals SET revoked_at_ms = %s WHERE terminal_id = %s AND revoked_at_ms IS NULL",
+        (now_ms, terminal.raw),
+    )
+    return done.rowcount == 1
+
+
+def take_token(
+    conn: Connection[Row], terminal: TerminalId, *, per_minute: int, burst: int, now_ms: int
+) -> bool:
+    """A token bucket for each terminal; False where it is empty."""
+    done = conn.execute(
+        """UPDATE terminals SET tokens_at_ms = %(now)s, tokens = -1
+            + least(%(burst)s, tokens + greatest(0, %(now)s - tokens_at_ms) * %(rate)s)
+        WHERE terminal_id = %(terminal)s
+        AND least(%(burst)s, tokens + greatest(0, %(now)s - tokens_at_ms) * %(rate)s) >= 1""",
+        {
+            "now": now_ms,
+            "burst": burst,
+            "rate": per_minute / 60_000,
+            "terminal": terminal.raw,
+        },
+    )
+    return done.rowcount == 1

@@ -1,0 +1,330 @@
+"""A whole service in this process, and terminals that speak to it without a socket."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from flask.testing import FlaskClient
+from numpy.typing import NDArray
+from werkzeug.test import TestResponse
+
+from face_engine.calibration import Calibration
+from service import policies
+from service.access import store as access
+from service.access.rules import Grant
+from service.access.schedule import Schedule, find_zone
+from service.app import create_app
+from service.authorize import Authorizer, Limits
+from service.db import Database
+from service.keys import KeyRing
+from service.ledger import store as ledger
+from service.terminals import registration
+from service.terminals import store as terminals
+from service.terminals.store import Terminal
+from service.verification.policy import Policy, default_policy
+from wire import envelope
+from wire.envelope import SealKey, SigningKey
+from wire.ids import AccountId, AttemptId, DoorId, MerchantId, TerminalId, TransferId
+from wire.messages import (
+    Challenge,
+    ChallengeRequest,
+    Completion,
+    Confirmation,
+    Context,
+    Decision,
+    Direction,
+    EnrolmentContext,
+    EntryContext,
+    Evidence,
+    Level,
+    LivenessOutcome,
+    LivenessReport,
+    PaymentContext,
+    Probe,
+    Registered,
+    Registration,
+    Source,
+    StepTiming,
+    TerminalKind,
+    WithdrawalContext,
+)
+from wire.money import Money
+
+MODEL_ID = b"a model of tests"
+CALIBRATION = Calibration(
+    model_id=MODEL_ID,
+    pack="test",
+    dimensions=128,
+    provenance="made up",
+    people=1,
+    impostor_comparisons=1,
+    points=((0.7, 1e-4),),
+)
+NOW_MS = 1_800_000_000_000
+CURRENCY = "EUR"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_ms = NOW_MS
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+def face(seed: int, *, like: float = 1.0) -> bytes:
+    """A made-up face; ``like`` is its cosine with the same person's ``face(seed)``."""
+    random = np.random.default_rng(seed)
+    own, other = _unit(random.normal(size=128)), random.normal(size=128)
+    other = _unit(other - own * (other @ own))
+    return (like * own + np.sqrt(1 - like**2) * other).astype("<f4").tobytes()
+
+
+def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+    return vector / np.linalg.norm(vector)
+
+
+@dataclass
+class House:
+    """The service, and what an operator set up in it."""
+
+    database: Database
+    clock: Clock = field(default_factory=Clock)
+    keys: KeyRing = field(default_factory=KeyRing.ephemeral)
+    merchant: MerchantId = field(default_factory=MerchantId.new)
+    door: DoorId = field(default_factory=DoorId.new)
+    limits: Limits = field(default_factory=lambda: Limits(per_minute=100_000, burst=10_000))
+
+    def __post_init__(self) -> None:
+        authorizer = Authorizer(
+            self.database, self.keys, {MODEL_ID: CALIBRATION}, self.clock, limits=self.limits
+        )
+        self.app = create_app(authorizer, self.database)
+        with self.database.transaction() as conn:
+            conn.execute(
+                "INSERT INTO merchants (merchant_id, name, currency, created_at_ms)"
+                " VALUES (%s, 'Shop', 'EUR', 1)",
+                (self.merchant.raw,),
+            )
+            ledger.open_merchant(conn, self.merchant, CURRENCY)
+            access.add_door(conn, access.Door(door=self.door, name="Front"), now_ms=1)
+
+    def client(self) -> FlaskClient:
+        return self.app.test_client()
+
+    def publish(self, policy: Policy) -> None:
+        with self.database.transaction() as conn:
+            policies.publish(conn, policy, self.keys.signing, now_ms=self.clock())
+
+    def add_terminal(self, kind: TerminalKind) -> Device:
+        """An operator adds a terminal; the device registers with the code."""
+        code = registration.new_code(self.keys.signing.public)
+        terminal = Terminal(
+            terminal=TerminalId.new(),
+            kind=kind,
+            name=kind.name,
+            merchant=self.merchant if kind is TerminalKind.STORE else None,
+            door=self.door if kind is TerminalKind.DOOR else None,
+            public_key=None,
+            revoked=False,
+        )
+        with self.database.transaction() as conn:
+            terminals.add_terminal(
+                conn,
+                terminal,
+                code_hash=registration.code_hash(code, self.keys.claims),
+                code_expires_at_ms=self.clock() + registration.CODE_TTL_MS,
+                now_ms=self.clock(),
+            )
+            if kind is TerminalKind.ATM:
+                ledger.open_cassette(conn, terminal.terminal, CURRENCY)
+        return Device.register(self, kind, code)
+
+    def top_up(self, account: AccountId, amount_minor: int) -> None:
+        with self.database.transaction() as conn:
+            ledger.top_up(
+                conn,
+                transfer=TransferId.new(),
+                account=account,
+                money=Money(amount_minor=amount_minor, currency=CURRENCY),
+                now_ms=self.clock(),
+            )
+
+    def grant(self, account: AccountId, schedule: str = "always") -> None:
+        with self.database.transaction() as conn:
+            access.set_grant(
+                conn,
+                account,
+                self.door,
+                Grant(
+                    schedule=Schedule.parse(schedule),
+                    zone=find_zone("UTC"),
+                    valid_from_ms=0,
+                    valid_until_ms=2**50,
+                ),
+            )
+
+    def denial_of(self, attempt: AttemptId) -> str | None:
+        """What the audit keeps of an attempt; the terminal is never told."""
+        with self.database.transaction() as conn:
+            row = conn.execute(
+                "SELECT denial FROM attempts WHERE attempt_id = %s", (attempt.raw,)
+            ).fetchone()
+        assert row is not None
+        return row[0]
+
+
+@dataclass
+class Device:
+    """A terminal that does everything right, unless a test changes what it sends."""
+
+    house: House
+    key: SigningKey
+    terminal: TerminalId
+    counter: int = 0
+
+    @classmethod
+    def register(cls, house: House, kind: TerminalKind, code: str) -> Device:
+        private = Ed25519PrivateKey.generate()
+        public = private.public_key().public_bytes_raw()
+        draft = SigningKey(private, sha256(public).digest()[:16])
+        request = Registration(code=code, public_key=public, kind=kind)
+        answer = house.client().post(
+            "/v1/terminals",
+            data=envelope.sign(request, draft).raw,
+            content_type="application/cose",
+        )
+        assert answer.status_code == 201, answer.data
+        registered = envelope.verify(
+            envelope.parse(answer.data, Registered), house.keys.signing.public
+        ).message
+        terminal = registered.terminal
+        return cls(house, SigningKey(private, terminal.raw), terminal)
+
+    def send(self, path: str, raw: bytes) -> TestResponse:
+        return self.house.client().post(path, data=raw, content_type="application/cose")
+
+    def ask(self, context: Context) -> TestResponse:
+        request = ChallengeRequest(
+            terminal=self.terminal, context=context, requested_at_ms=self.house.clock()
+        )
+        return self.send("/v1/challenges", envelope.sign(request, self.key).raw)
+
+    def challenge(self, context: Context) -> Challenge:
+        answer = self.ask(context)
+        assert answer.status_code == 201, answer.data
+        unverified = envelope.parse(answer.data, Challenge)
+        return envelope.verify(unverified, self.house.keys.signing.public).message
+
+    def evidence(self, challenge: Challenge, probe: Probe, /, **changes: object) -> Evidence:
+        self.counter += 1
+        seal_key = SealKey(challenge.seal_suite, challenge.seal_key)
+        clear = Evidence(
+            challenge=challenge.challenge,
+            nonce=challenge.nonce,
+            attempt=AttemptId.new(),
+            terminal=self.terminal,
+            counter=self.counter,
+            context=challenge.context,
+            model_id=MODEL_ID,
+            source=Source.CAMERA,
+            captured_at_ms=self.house.clock(),
+            liveness=live_report(challenge),
+            seal_key_digest=seal_key.digest,
+            sealed=b"-",
+        )
+        changed = replace(clear, **changes)
+        return replace(changed, sealed=seal_key.seal(probe.encode(), changed.binding))
+
+    def sign(self, evidence: Evidence) -> bytes:
+        return envelope.sign(evidence, self.key).raw
+
+    def read(self, answer: TestResponse) -> Decision:
+        assert answer.status_code == 200, answer.data
+        unverified = envelope.parse(answer.data, Decision)
+        return envelope.verify(unverified, self.house.keys.signing.public).message
+
+    def attempt(self, context: Context, probe: Probe, /, **changes: object) -> Decision:
+        """Challenge, capture, evidence, decision."""
+        evidence = self.evidence(self.challenge(context), probe, **changes)
+        return self.read(self.send("/v1/attempts", self.sign(evidence)))
+
+    def confirm(self, attempt: AttemptId, completion: Completion) -> TestResponse:
+        confirmation = Confirmation(
+            attempt=attempt,
+            terminal=self.terminal,
+            completion=completion,
+            confirmed_at_ms=self.house.clock(),
+        )
+        return self.send("/v1/confirmations", envelope.sign(confirmation, self.key).raw)
+
+
+def live_report(challenge: Challenge) -> LivenessReport:
+    """A person who does at once what the plan asks."""
+    steps, clock = [], 0
+    for step in challenge.plan.steps:
+        steps.append(StepTiming(move=step.move, started_ms=clock, ended_ms=clock + step.hold_ms))
+        clock += step.hold_ms
+    return LivenessReport(
+        level=challenge.level,
+        outcome=LivenessOutcome.LIVE,
+        plan_digest=challenge.plan.digest,
+        transcript_digest=os.urandom(32),
+        frames=30,
+        cues=(),
+        steps=tuple(steps),
+    )
+
+
+def probe(seed: int, *, claim: str | None = None, like: float = 0.9, pin: str | None = None,
+          share: bytes | None = None) -> Probe:  # fmt: skip
+    return Probe(
+        claim=claim or f"card:{seed}",
+        embeddings=(face(seed, like=like),),
+        pin=pin,
+        holder_share=share,
+    )
+
+
+def enrol(house: House, seed: int, *, pin: str | None = "2468", share: bytes | None = None
+          ) -> AccountId:  # fmt: skip
+    account = AccountId.new()
+    context = EnrolmentContext(account=account, consent_version=default_policy().consent_version)
+    station = house.add_terminal(TerminalKind.ENROLMENT)
+    wanted = Probe(
+        claim=f"card:{seed}",
+        embeddings=(face(seed), face(seed, like=0.95)),
+        pin=pin,
+        holder_share=share,
+    )
+    decision = station.attempt(context, wanted)
+    assert decision.approved, decision
+    return account
+
+
+def payment(house: House, amount_minor: int = 500) -> PaymentContext:
+    return PaymentContext(
+        amount_minor=amount_minor, currency=CURRENCY, payee=house.merchant, order="A-1"
+    )
+
+
+def withdrawal(amount_minor: int = 2000) -> WithdrawalContext:
+    return WithdrawalContext(amount_minor=amount_minor, currency=CURRENCY)
+
+
+def entry(house: House) -> EntryContext:
+    return EntryContext(door=house.door, direction=Direction.IN)
+
+
+def level_of(house: House, context: Context) -> Level:
+    tier = default_policy().tier_for(context)
+    assert tier is not None
+    return tier.liveness
+
+
+Houses = Iterator[House]
