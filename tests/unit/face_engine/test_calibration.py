@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from face_engine.calibration import Calibration, CalibrationUnsupportedError, shipped
+from face_engine.catalogue import load_pack, pack_names
+from service.errors import Misconfigured
+from service.verification.policy import default_policy
+
+MADE_UP = Calibration(
+    model_id=b"m" * 16,
+    pack="test",
+    dimensions=128,
+    provenance="made up",
+    people=10,
+    impostor_comparisons=1000,
+    points=((0.5, 1e-2), (0.6, 1e-3)),
+)
+
+
+def test_the_threshold_is_the_lowest_whose_bound_is_low_enough() -> None:
+    assert MADE_UP.threshold_for(1e-2) == 0.5
+    assert MADE_UP.threshold_for(9e-3) == 0.6
+    assert MADE_UP.threshold_for(1e-3) == 0.6
+
+
+def test_a_rate_that_the_data_cannot_show_is_refused_with_what_it_would_need() -> None:
+    with pytest.raises(CalibrationUnsupportedError, match="1000 comparisons of 10 people"):
+        MADE_UP.threshold_for(9e-4)
+
+
+@pytest.mark.parametrize(
+    "points", [((0.6, 1e-3), (0.5, 1e-2)), ((0.5, 1e-3), (0.6, 1e-2)), ((0.5, 1e-2),) * 2]
+)
+def test_points_out_of_order_are_refused(points: tuple[tuple[float, float], ...]) -> None:
+    with pytest.raises(ValueError, match="rise"):
+        replace(MADE_UP, points=points)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"model_id": "zz"}'])
+def test_what_is_no_calibration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        Calibration.parse(text)
+
+
+@pytest.mark.parametrize("name", pack_names())
+def test_each_pack_ships_a_calibration_for_the_default_policy(name: str) -> None:
+    pack = load_pack(name)
+    calibration = shipped()[pack.model_id]
+    assert calibration.pack == name
+    assert calibration.dimensions == pack.embedder.dimensions
+    default_policy().check_rates([calibration])
+
+
+def test_a_policy_beyond_the_calibration_is_refused_at_start() -> None:
+    with pytest.raises(Misconfigured, match="the policy asks for FMR 0.0001"):
+        default_policy().check_rates([MADE_UP])
