@@ -1,0 +1,77 @@
+"""One person, without a cut, from the first frame to the last.
+
+Guarantees: two faces that follow each other, a face that jumps, or an embedding that is
+another person's is an attack; a face that is lost, frames that stop or run backwards, and a
+second face beside the first are undecided.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from face_engine.types import Embedding, Face
+from liveness.types import Cue, Observation, Outcome
+
+GAP_MS_MAX = 600
+LOST_FRAMES_MAX = 8
+JUMP_WIDTHS_MAX = 0.7
+JUMP_WITHIN_MS = 150
+SECOND_FACE_RATIO = 0.5
+
+
+@dataclass(slots=True)
+class ContinuityTracker:
+    """``same_person_min`` is the cosine below which two embeddings are two people."""
+
+    same_person_min: float
+    _last_at_ms: int | None = None
+    _last_face: Face | None = None
+    _last_face_at_ms: int = 0
+    _first: Embedding | None = None
+    _lost: int = 0
+    _findings: dict[str, Outcome] = field(default_factory=dict)
+
+    def observe(self, seen: Observation) -> Face | None:
+        """Returns the face to go on with; None for a frame that does not count."""
+        at_ms = seen.captured_at_ms
+        if self._last_at_ms is not None and not 0 < at_ms - self._last_at_ms <= GAP_MS_MAX:
+            self._find("time", Outcome.UNDECIDED)
+        self._last_at_ms = at_ms
+        if len(seen.faces) > 1 and seen.faces[1].width > SECOND_FACE_RATIO * seen.faces[0].width:
+            self._find("several", Outcome.UNDECIDED)
+            return None
+        if not seen.faces:
+            self._lost += 1
+            if self._last_face is not None and self._lost > LOST_FRAMES_MAX:
+                self._find("lost", Outcome.UNDECIDED)
+            return None
+        self._lost = 0
+        face = seen.faces[0]
+        self._compare(face, at_ms, seen.embedding)
+        return face
+
+    def _compare(self, face: Face, at_ms: int, embedding: Embedding | None) -> None:
+        last, self._last_face = self._last_face, face
+        last_at_ms, self._last_face_at_ms = self._last_face_at_ms, at_ms
+        if last is not None and at_ms - last_at_ms <= JUMP_WITHIN_MS:
+            moved = np.linalg.norm(face.landmarks.mean(axis=0) - last.landmarks.mean(axis=0))
+            if moved > JUMP_WIDTHS_MAX * last.width:
+                self._find("jump", Outcome.ATTACK)
+        if embedding is None:
+            return
+        self._first = self._first or embedding
+        if float(self._first.vector @ embedding.vector) < self.same_person_min:
+            self._find("person", Outcome.ATTACK)
+
+    def _find(self, what: str, outcome: Outcome) -> None:
+        self._findings[what] = outcome
+
+    def cue(self) -> Cue:
+        outcomes = set(self._findings.values())
+        if Outcome.ATTACK in outcomes:
+            return Cue(name="continuity", score=0.0, outcome=Outcome.ATTACK)
+        if Outcome.UNDECIDED in outcomes or self._last_face is None:
+            return Cue(name="continuity", score=0.5, outcome=Outcome.UNDECIDED)
+        return Cue(name="continuity", score=1.0, outcome=Outcome.LIVE)
