@@ -69,13 +69,19 @@ class LivenessSession:
         over = at_ms - self._first_at_ms >= DURATION_MS_MAX or self.frames >= FRAMES_MAX
         motion_done = not self._needs_motion or self._motion.finished
         scores_done = not self._scores or len(self._scores) >= FRAMES_MIN
-        enough = motion_done and scores_done and self.frames >= FRAMES_MIN
+        frames_min = 1 if self.level is Level.NONE else FRAMES_MIN
+        enough = motion_done and scores_done and self.frames >= frames_min
         steps = len(self.plan.steps) or 1
         return Progress(
-            move=self._motion.current if self._needs_motion else None,
+            move=self.move,
             fraction=1.0 if enough else len(self._motion.done) / steps,
             finished=over or enough,
         )
+
+    @property
+    def move(self) -> Move | None:
+        """What the person is asked to do now."""
+        return self._motion.current if self._needs_motion else None
 
     @property
     def _needs_motion(self) -> bool:

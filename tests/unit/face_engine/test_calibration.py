@@ -55,5 +55,5 @@ def test_each_pack_ships_a_calibration_for_the_default_policy(name: str) -> None
 
 
 def test_a_policy_beyond_the_calibration_is_refused_at_start() -> None:
-    with pytest.raises(Misconfigured, match="the policy asks for FMR 0.0001"):
+    with pytest.raises(Misconfigured, match=r"the policy asks for FMR 0\.0001"):
         default_policy().check_rates([MADE_UP])

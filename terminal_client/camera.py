@@ -1,0 +1,141 @@
+"""Where frames come from.
+
+Guarantees: a camera that is missing or stops is a :class:`CameraError`; frames carry the
+terminal's monotonic time; :attr:`Camera.source` says truly what it is, and goes into the
+evidence.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from face_engine.pictures import SUFFIXES, PictureError, read_picture
+from face_engine.types import Frame, Pixels
+from liveness.challenge import Move
+from terminal_client.errors import CameraError
+from wire.messages import Source
+
+STILL_INTERVAL_MS = 40
+MISSED_FRAMES_MAX = 10
+OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 5_000, 2_000
+SIMULATED_INTERVAL_MS = 66
+
+
+class Camera(Protocol):
+    @property
+    def source(self) -> Source: ...
+
+    def frames(self) -> Iterator[Frame]:
+        """Raises :class:`CameraError`."""
+
+    def show(self, move: Move | None) -> None:
+        """Tells a simulated customer what the screen asks; cameras do not care."""
+
+
+class VideoCamera:
+    """A device by its number, a stream by its URL, or a video file."""
+
+    def __init__(self, where: int | str | Path) -> None:
+        self._where = where
+
+    @property
+    def source(self) -> Source:
+        if isinstance(self._where, int):
+            return Source.CAMERA
+        return Source.STREAM if "://" in str(self._where) else Source.FILE
+
+    def frames(self) -> Iterator[Frame]:
+        where = self._where if isinstance(self._where, int) else str(self._where)
+        capture = cv2.VideoCapture(where, cv2.CAP_ANY)
+        try:
+            if not capture.isOpened():
+                raise CameraError("the camera is missing: check that it is plugged in")
+            yield from self._read(capture)
+        finally:
+            capture.release()
+
+    def _read(self, capture: cv2.VideoCapture) -> Iterator[Frame]:
+        missed = 0
+        rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
+        index = 0
+        while missed < MISSED_FRAMES_MAX:
+            done, pixels = capture.read()
+            if not done:
+                if self.source is Source.FILE:
+                    return
+                missed += 1
+                continue
+            missed = 0
+            index += 1
+            at_ms = int(index * 1000 / rate) if self.source is Source.FILE else monotonic_ms()
+            yield Frame(pixels=pixels.astype(np.uint8, copy=False), captured_at_ms=at_ms)
+        raise CameraError("the camera stopped: check its cable")
+
+    def show(self, move: Move | None) -> None:
+        return
+
+
+class Stills:
+    """Photos, one frame each; a file or a folder of files."""
+
+    source = Source.FILE
+
+    def __init__(self, *pictures: Pixels) -> None:
+        self._pictures = pictures
+
+    @classmethod
+    def open(cls, path: Path) -> Stills:
+        """Raises :class:`CameraError` for a place without a picture that can be read."""
+        files = sorted(path.iterdir()) if path.is_dir() else [path]
+        try:
+            pictures = [read_picture(file) for file in files if file.suffix.lower() in SUFFIXES]
+        except PictureError as error:
+            raise CameraError(str(error)) from error
+        if not pictures:
+            raise CameraError(f"{path.name} holds no picture")
+        return cls(*pictures)
+
+    def frames(self) -> Iterator[Frame]:
+        for index, pixels in enumerate(self._pictures):
+            yield Frame(pixels=pixels, captured_at_ms=index * STILL_INTERVAL_MS)
+
+    def show(self, move: Move | None) -> None:
+        return
+
+
+class Customer(Protocol):
+    """A presentation of :mod:`liveness.rig`."""
+
+    def follow(self, move: Move | None, at_ms: int) -> None: ...
+
+    def frame(self, at_ms: int) -> Frame: ...
+
+
+class SimulatedCamera:
+    """A rendered customer, who sees the screen, at the speed of a slow camera."""
+
+    source = Source.SIMULATED
+
+    def __init__(self, customer: Customer) -> None:
+        self._customer = customer
+        self._at_ms = monotonic_ms()
+
+    def frames(self) -> Iterator[Frame]:
+        while True:
+            due_ms = self._at_ms + SIMULATED_INTERVAL_MS
+            time.sleep(max(0, due_ms - monotonic_ms()) / 1000)
+            self._at_ms = max(due_ms, monotonic_ms())
+            yield self._customer.frame(self._at_ms)
+
+    def show(self, move: Move | None) -> None:
+        self._customer.follow(move, self._at_ms)
+
+
+def monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

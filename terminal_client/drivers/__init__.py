@@ -1,0 +1,1 @@
+"""What a terminal moves: relays, cassettes, and their buses."""

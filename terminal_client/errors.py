@@ -1,0 +1,32 @@
+"""What goes wrong at a terminal. A refused person is an outcome, not an error."""
+
+from __future__ import annotations
+
+
+class TerminalError(Exception):
+    """Base of the terminal's own errors."""
+
+
+class Unreachable(TerminalError):
+    """No usable answer: the request or its answer was lost, or the service is busy."""
+
+
+class Rejected(TerminalError):
+    """The service answered that it takes no such request; asking again does not help."""
+
+    def __init__(self, status: int, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.status = status
+        self.reason = reason
+
+
+class NotTheService(TerminalError):
+    """An answer that the pinned service did not give, or gave to something else."""
+
+
+class CameraError(TerminalError):
+    """The camera is missing, or stopped."""
+
+
+class StorageError(TerminalError):
+    """The terminal's own storage is damaged, full, or open to others."""

@@ -1,0 +1,124 @@
+"""The way to the service: one call, and one kind of failure.
+
+Guarantees: whatever goes wrong on the network comes out as :class:`Unreachable`; every wait and
+every answer has a bound; redirects are not followed; plain HTTP goes to this machine only.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import urllib3
+
+from terminal_client.errors import Rejected, Unreachable
+from wire.codec import MAX_MESSAGE_BYTES
+from wire.errors import WireError
+from wire.messages import Problem
+
+CONTENT_TYPE = 'application/cose; cose-type="cose-sign1"'
+CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 3.0, 10.0
+TRIES_MAX = 6
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 3.0
+AGAIN = frozenset({429, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    body: bytes
+
+
+class Transport(Protocol):
+    def exchange(self, path: str, body: bytes) -> Reply:
+        """Raises :class:`Unreachable`."""
+
+
+class HttpTransport:
+    def __init__(self, url: str, *, ca_file: str | None = None) -> None:
+        """Raises :class:`ValueError` for a URL that must not be used."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("the service's address is an https URL")
+        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+            raise ValueError("plain http is for this machine only: use https")
+        self._url = url.rstrip("/")
+        self._pool = urllib3.PoolManager(
+            num_pools=2,
+            maxsize=2,
+            retries=False,
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
+            ca_certs=ca_file,
+        )
+
+    def exchange(self, path: str, body: bytes) -> Reply:
+        try:
+            answer = self._pool.request(
+                "POST",
+                self._url + path,
+                body=body,
+                headers={"Content-Type": CONTENT_TYPE},
+                redirect=False,
+                preload_content=False,
+            )
+            try:
+                content = answer.read(MAX_MESSAGE_BYTES + 1)
+            finally:
+                answer.release_conn()
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            raise Unreachable(f"the service does not answer ({type(error).__name__})") from error
+        if len(content) > MAX_MESSAGE_BYTES:
+            raise Unreachable("the answer is too long")
+        return Reply(answer.status, content)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def send(
+    transport: Transport,
+    path: str,
+    body: bytes,
+    *,
+    tries: int = TRIES_MAX,
+    pause: Callable[[float], None] = time.sleep,
+) -> bytes:
+    """Sends the same bytes until there is an answer; returns its body.
+
+    Raises :class:`Unreachable` after ``tries``, and :class:`Rejected` where the service says
+    that asking again does not help.
+    """
+    reason = "the service does not answer"
+    for attempt in range(tries):
+        if attempt:
+            longest = min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S)
+            pause(random.uniform(FIRST_PAUSE_S / 2, longest))  # noqa: S311 (jitter)
+        try:
+            reply = transport.exchange(path, body)
+        except Unreachable as error:
+            reason = str(error)
+            continue
+        if reply.status in (200, 201):
+            return reply.body
+        if reply.status in AGAIN or reply.status >= 500:
+            reason = f"the service is busy ({reply.status})"
+            continue
+        raise _rejected(reply)
+    raise Unreachable(reason)
+
+
+def _rejected(reply: Reply) -> Rejected:
+    try:
+        problem = Problem.decode(reply.body)
+    except WireError:
+        return Rejected(reply.status, "unknown", f"the service answered {reply.status}")
+    return Rejected(reply.status, problem.reason, problem.detail)
