@@ -18,4 +18,7 @@ check: setup  ## Lint, types, import rules
 	$(RUN) mypy
 	$(RUN) lint-imports
 
-.PHONY: help setup test check
+demo: setup  ## Run the whole system on this machine, on real photos (ARGS="--headless --json")
+	$(RUN) countenance demo $(ARGS)
+
+.PHONY: help setup test check demo

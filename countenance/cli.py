@@ -14,12 +14,28 @@ import click
 from countenance.output import CommandError
 
 COMMANDS = {
-    "models": ("countenance.commands.models", "Model packs: convert the weights that pip brings."),
+    "account": ("countenance.commands.account", "Customers: list, top up, suspend, resume, erase."),
+    "audit": ("countenance.commands.audit", "Verify, list and export the authorization log."),
+    "demo": ("countenance.commands.demo", "The whole system on this machine, on real photos."),
+    "door": ("countenance.commands.door", "Doors and who may open them."),
+    "merchant": ("countenance.commands.merchant", "Merchants and what they earned."),
+    "migrate": ("countenance.commands.migrate", "Bring the database schema up to date."),
+    "models": ("countenance.commands.models", "Model packs: list, convert."),
+    "serve": ("countenance.commands.serve", "Run the verification service."),
+    "terminal": ("countenance.commands.terminal", "Terminals: add, list, revoke."),
+    "worker": ("countenance.commands.worker", "Run the tasks and their schedule."),
 }
 EXTRA_OF_MODULE = {
+    "alembic": "service",
+    "celery": "service",
     "cv2": "terminal",
-    "onnxruntime": "terminal",
+    "flask": "service",
+    "granian": "service",
     "onnx": "models",
+    "onnxruntime": "terminal",
+    "psycopg": "service",
+    "skimage": "demo",
+    "urllib3": "terminal",
 }
 
 

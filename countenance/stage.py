@@ -1,0 +1,137 @@
+"""A service on this machine for demonstrations and tests: real processes, loopback only.
+
+Guarantee: what was started is stopped when the block ends, by its own process id, within
+bounded time.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import urllib3
+
+from countenance.house import House, open_house
+from service import policies
+from service.clock import unix_ms
+from service.verification.policy import Policy, Tier, default_policy
+from wire.messages import Level
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 20.0
+CHALLENGES_PER_MINUTE = 1_000_000
+
+
+@dataclass
+class Stage:
+    """A running service; ``server`` may be killed and :meth:`restart`-ed by tests."""
+
+    house: House
+    port: int
+    log: Path
+    workers: int
+    server: subprocess.Popen[bytes] = field(init=False)
+    worker: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start_server(self) -> None:
+        arguments = ["serve", "--port", str(self.port), "--workers", str(self.workers)]
+        self.server = self._spawn(*arguments)
+
+    def start_worker(self) -> None:
+        self.worker = self._spawn("worker")
+
+    def _spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "countenance.cli", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait_until_ready(self) -> None:
+        """Raises :class:`RuntimeError` with where to look."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        with urllib3.PoolManager(retries=False, timeout=2.0) as pool:
+            while time.monotonic() < deadline:
+                if self.server.poll() is not None:
+                    break
+                try:
+                    if pool.request("GET", f"{self.url}/readyz").status == 200:
+                        return
+                except urllib3.exceptions.HTTPError:
+                    time.sleep(0.05)
+        raise RuntimeError(f"the service did not start: see {self.log}")
+
+    def stop(self) -> None:
+        for process in (self.worker, self.server):
+            if process is None or process.poll() is not None:
+                continue
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def trial_policy(level: Level | None) -> Policy:
+    """The default policy, for simulated customers and files; ``level`` replaces every tier's."""
+    standard = default_policy()
+    return Policy(
+        tiers={
+            name: tuple(
+                Tier(
+                    fmr=tier.fmr,
+                    level=level.name.lower() if level is not None else tier.level,
+                    pin=tier.pin and level is not Level.NONE,
+                    up_to_minor=tier.up_to_minor,
+                )
+                for tier in tiers
+            )
+            for name, tiers in standard.tiers.items()
+        },
+        sources=("camera", "stream", "file", "simulated"),
+    )
+
+
+@contextmanager
+def set_stage(
+    home: Path, *, level: Level | None, worker: bool, workers: int = 1
+) -> Iterator[Stage]:
+    """Starts database, service and worker in development mode under ``home``."""
+    home.mkdir(mode=0o711, parents=True, exist_ok=True)
+    os.environ["COUNTENANCE_HOME"] = str(home)
+    os.environ["COUNTENANCE_MODE"] = "development"
+    os.environ["COUNTENANCE_CHALLENGES_PER_MINUTE"] = str(CHALLENGES_PER_MINUTE)
+    with open_house() as house:
+        with house.database.transaction() as conn:
+            policies.publish(conn, trial_policy(level), house.keys.signing, now_ms=unix_ms())
+        stage = Stage(house, _free_port(), home / "demo.log", workers)
+        stage.start_server()
+        try:
+            if worker:
+                stage.start_worker()
+            stage.wait_until_ready()
+            yield stage
+        finally:
+            stage.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,96 @@
+"""The Celery application and its schedule.
+
+Guarantees: a task that a killed worker had taken comes back; every task may run twice, late or
+beside itself. One machine needs no broker: pgmq on the same PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from celery import Celery
+
+from service.audit import log
+from service.clock import unix_ms
+from service.db import Database
+from service.errors import Misconfigured
+from service.keys import KeyRing
+from service.ledger import store as ledger
+from service.server import open_keys
+from service.settings import Settings
+from service.terminals import challenges
+
+QUEUE = "countenance"
+EXPIRE_EVERY_S = 15.0
+CHECKPOINT_EVERY_S = 5.0
+VISIBLE_AGAIN_S = 60
+TASK_TIME_MAX_S = 50
+
+
+def make_celery(settings: Settings) -> Celery:
+    if settings.database_url is None:
+        raise Misconfigured("COUNTENANCE_DATABASE_URL is not set")
+    app = Celery("countenance", broker=settings.broker_url or "pgmq://")
+    transport: dict[str, object] = {"visibility_timeout": VISIBLE_AGAIN_S}
+    if settings.broker_url is None:
+        transport |= {
+            "conn_string": settings.database_url,
+            "init_extension": False,
+            "use_notify": True,
+            "pool_size": 4,
+        }
+    app.conf.update(
+        broker_transport_options=transport,
+        broker_connection_retry_on_startup=True,
+        task_default_queue=QUEUE,
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_time_limit=TASK_TIME_MAX_S,
+        task_serializer="json",
+        accept_content=["json"],
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_enable_remote_control=False,
+        timezone="UTC",
+        beat_schedule={
+            "expire": {
+                "task": "expire",
+                "schedule": EXPIRE_EVERY_S,
+                "options": {"expires": EXPIRE_EVERY_S},
+            },
+            "checkpoint": {
+                "task": "checkpoint",
+                "schedule": CHECKPOINT_EVERY_S,
+                "options": {"expires": CHECKPOINT_EVERY_S},
+            },
+        },
+    )
+    return app
+
+
+celery = make_celery(Settings.from_env())
+
+
+@cache
+def _database() -> Database:
+    """One small pool for each worker process."""
+    return Database.open(str(Settings.from_env().database_url), size=2)
+
+
+@cache
+def _keys() -> KeyRing:
+    return open_keys(Settings.from_env())
+
+
+@celery.task(name="expire")
+def expire() -> None:
+    with _database().transaction() as conn:
+        ledger.expire_holds(conn, now_ms=unix_ms())
+        challenges.expire(conn, now_ms=unix_ms())
+
+
+@celery.task(name="checkpoint")
+def checkpoint() -> None:
+    with _database().transaction() as conn:
+        log.integrate(conn, _keys().log, now_ms=unix_ms())
