@@ -69,8 +69,8 @@ class LivenessSession:
         over = at_ms - self._first_at_ms >= DURATION_MS_MAX or self.frames >= FRAMES_MAX
         motion_done = not self._needs_motion or self._motion.finished
         scores_done = not self._scores or len(self._scores) >= FRAMES_MIN
-        frames_min = 1 if self.level is Level.NONE else FRAMES_MIN
-        enough = motion_done and scores_done and self.frames >= frames_min
+        looked_long_enough = scores_done and self.frames >= FRAMES_MIN
+        enough = self.level is Level.NONE or (motion_done and looked_long_enough)
         steps = len(self.plan.steps) or 1
         return Progress(
             move=self.move,
