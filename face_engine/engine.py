@@ -51,7 +51,8 @@ class Engine:
         return self._detector.detect(pixels)
 
     def embed(self, pixels: Pixels, face: Face) -> Embedding:
-        return self._embedder.embed(pixels, face)
+        """Of the face as :meth:`detect` found it; its landmarks are refined first."""
+        return self._embedder.embed(pixels, self._detector.refine(pixels, face))
 
     def passive(self, pixels: Pixels, face: Face) -> float | None:
         """The probability that the face is live; None where the pack has no such network."""
