@@ -37,14 +37,7 @@ def main(faces: Path) -> None:
 
 
 def trial(name: str, people: Path, pack: str, genuine_min: float, *options: str) -> bool:
-    command = [
-        sys.executable,
-        "-c",
-        "from countenance.cli import main; main()",
-        "demo",
-        "--people",
-        str(people),
-    ]
+    command = [sys.executable, "-m", "countenance.cli", "demo", "--people", str(people)]
     command += ["--pack", pack, *options, "--headless", "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, timeout=TRIAL_TIMEOUT_S, check=True)
     counts = json.loads(done.stdout.splitlines()[-1])

@@ -72,7 +72,7 @@ class Detector:
         best at one size. Without a face in the middle of that view, ``face`` itself.
         """
         side = max(face.width, face.height) / FACE_FRACTION
-        corner = (np.array(face.box[:2]) + np.array(face.box[2:]) - side) / 2
+        corner = face.centre - side / 2
         scale = VIEW_PX / side
         view = _view(pixels, corner, scale)
         near = [one for one in self._detect_at(view, VIEW_PX) if _off_middle(one) < OFF_MIDDLE_PX]
@@ -210,18 +210,18 @@ def suppress(boxes: Array, scores: Array) -> list[int]:
 
 def _view(pixels: Pixels, corner: NDArray[np.float64], scale: float) -> Pixels:
     """The square of ``VIEW_PX`` whose top left is ``corner``; black outside the picture."""
-    matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
-    if scale >= 1:
-        return cv2.warpAffine(pixels, matrix, (VIEW_PX, VIEW_PX)).astype(np.uint8, copy=False)
-    # Reduced by area first: a warp would skip pixels, and the landmarks would jitter.
-    reduced = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    matrix[:, :2] = np.eye(2)
-    return cv2.warpAffine(reduced, matrix, (VIEW_PX, VIEW_PX)).astype(np.uint8, copy=False)
+    if scale < 1:
+        # Reduced by area first: a warp would skip pixels, and the landmarks would jitter.
+        pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(
+            np.uint8, copy=False
+        )
+    zoom, (left, top) = max(scale, 1.0), corner * scale
+    matrix = np.array([[zoom, 0, -left], [0, zoom, -top]])
+    return cv2.warpAffine(pixels, matrix, (VIEW_PX, VIEW_PX)).astype(np.uint8, copy=False)
 
 
 def _off_middle(face: Face) -> float:
-    centre = (np.array(face.box[:2]) + np.array(face.box[2:])) / 2
-    return float(np.abs(centre - VIEW_PX / 2).max())
+    return float(np.abs(face.centre - VIEW_PX / 2).max())
 
 
 def _box(edges: Array) -> tuple[float, float, float, float]:

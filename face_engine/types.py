@@ -59,6 +59,12 @@ class Face:
         return self.box[3] - self.box[1]
 
     @property
+    def centre(self) -> NDArray[np.float64]:
+        """The middle of the box, x then y: shape (2,), float64."""
+        left, top, right, bottom = self.box
+        return np.array([(left + right) / 2, (top + bottom) / 2])
+
+    @property
     def inter_eye_px(self) -> float:
         """Inter-eye distance in pixels (ISO/IEC 29794-5)."""
         return float(np.linalg.norm(self.landmarks[1] - self.landmarks[0]))
