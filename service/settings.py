@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -26,8 +26,8 @@ from service.errors import Misconfigured
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     home: Path
-    database_url: str | None
-    broker_url: str | None
+    database_url: str | None = field(repr=False)
+    broker_url: str | None = field(repr=False)
     production: bool
     log_name: str
     pool_size: int
