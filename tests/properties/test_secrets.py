@@ -169,3 +169,10 @@ def test_text_that_is_not_utf8_is_not_quoted() -> None:
     with pytest.raises(WireError) as refused:
         Probe.decode(raw)
     assert "canary" not in repr(chain(refused.value))
+
+
+def test_what_the_threat_model_names_is_there() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    named = set(re.findall(r"`((?:tests|service)/[\w./-]*)`", text))
+    assert len(named) > 10
+    assert {path for path in named if not (ROOT / path).exists()} == set()
