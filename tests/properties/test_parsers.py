@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -17,6 +18,7 @@ from service.audit.verify import AuditError, VerifierKey, read_checkpoint, verif
 from service.errors import Misconfigured
 from service.verification.policy import Policy, default_policy
 from tests.vectors import generate
+from tests.vectors.audit import SIGNER
 from tests.vectors.shared import MESSAGES, SERVICE_KEY, fixed, opening_key
 from wire import codec, envelope
 from wire.codec import Message
@@ -170,6 +172,38 @@ def test_a_receipt_is_refused_or_the_same(splice: tuple[int, bytes, int], which:
     assert (index, leaf.hex()) == (good["index"], good["leaf"])
     proof = good["receipt"].encode().partition(b"\n\n")[0]
     assert raw.startswith(proof + b"\n\n")
+
+
+@pytest.mark.parametrize(
+    ("written", "other"),
+    [
+        ("index 1\n", "index 01\n"),
+        ("index 1\n", "index +1\n"),
+        ("index 1\n", "index  1\n"),
+        ("index 1\n", "index \u0661\n"),
+        ("index 1\n", "1\n"),
+        ("\nextra ", "\n"),
+    ],
+)
+def test_a_receipt_has_one_spelling(written: str, other: str) -> None:
+    good = LOG["receipts"][1]["receipt"]
+    assert verify_receipt(good.encode(), LOG_KEY)
+    assert written in good
+    with pytest.raises(AuditError):
+        verify_receipt(good.replace(written, other, 1).encode(), LOG_KEY)
+
+
+def test_base64_with_bits_left_over_is_refused() -> None:
+    good = next(each["note"] for each in LOG["checkpoints"])
+    root = good.split("\n")[2]
+    assert root.endswith("=")
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    other = root[:-2] + letters[letters.index(root[-2]) ^ 1] + "="
+    key = VerifierKey(LOG_KEY.name, LOG_KEY.key_hash, SIGNER.public_key)
+    text = good.partition("\n\n")[0].replace(root, other) + "\n"
+    signature = b64encode(key.key_hash + SIGNER.sign(text.encode())).decode()
+    with pytest.raises(AuditError, match="not one"):
+        read_checkpoint(f"{text}\n\u2014 {key.name} {signature}\n".encode(), key)
 
 
 @given(raw=st.binary(max_size=200), splice=SPLICES)
