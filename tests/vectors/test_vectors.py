@@ -6,13 +6,17 @@ that made the vector: another implementation has nothing else either.
 
 from __future__ import annotations
 
-from hashlib import sha256, shake_256
+import hmac
+from hashlib import sha3_256, sha256, shake_256
 from typing import Any
 
 import cbor2
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from service.audit import leaf as leaves
 from service.audit.verify import VerifierKey, read_checkpoint, verify_receipt
@@ -130,6 +134,53 @@ def test_a_sealed_probe_opens_for_its_evidence_only(case: Case) -> None:
     for wrong in case["refused"]:
         with pytest.raises(errors.SealError):
             key.unseal(bytes.fromhex(wrong["sealed"]), bytes.fromhex(wrong["info"]))
+
+
+@pytest.mark.parametrize("case", generate.read("hpke")["suites"], ids=lambda case: case["suite"])
+def test_a_sealed_probe_opens_as_the_standards_say(case: Case) -> None:
+    seed, sealed = bytes.fromhex(generate.read("hpke")["seed"]), bytes.fromhex(case["sealed"])
+    x25519 = X25519PrivateKey.from_private_bytes(seed[64:])
+    public = x25519.public_key().public_bytes_raw()
+    if case["code"] == SealSuite.X25519:
+        enc, box, kem = sealed[:32], sealed[32:], 0x0020
+        suite = b"KEM" + kem.to_bytes(2, "big")
+        shared = x25519.exchange(X25519PublicKey.from_public_bytes(enc))
+        prk = labeled_extract(suite, b"", b"eae_prk", shared)
+        secret = labeled_expand(suite, prk, b"shared_secret", enc + public, 32)
+    else:
+        enc, box, kem = sealed[:1120], sealed[1120:], 0x647A
+        first = MLKEM768PrivateKey.from_seed_bytes(seed[:64]).decapsulate(enc[:1088])
+        second = x25519.exchange(X25519PublicKey.from_public_bytes(enc[1088:]))
+        secret = sha3_256(first + second + enc[1088:] + public + b"\\.//^\\").digest()
+    key, nonce = key_schedule(kem, secret, bytes.fromhex(case["info"]))
+    padded = AESGCM(key).decrypt(nonce, box, b"")
+    probe = bytes.fromhex(case["plaintext"])
+    assert padded == (len(probe).to_bytes(4, "big") + probe).ljust(case["padded_bytes"], b"\0")
+
+
+def key_schedule(kem: int, secret: bytes, info: bytes) -> tuple[bytes, bytes]:
+    """RFC 9180 section 5.1, base mode, HKDF-SHA256 (1), AES-256-GCM (2)."""
+    suite = b"HPKE" + kem.to_bytes(2, "big") + b"\0\1" + b"\0\2"
+    context = b"\0" + b"".join(
+        labeled_extract(suite, b"", label, value)
+        for label, value in ((b"psk_id_hash", b""), (b"info_hash", info))
+    )
+    prk = labeled_extract(suite, secret, b"secret", b"")
+    key, nonce = (
+        labeled_expand(suite, prk, label, context, size)
+        for label, size in ((b"key", 32), (b"base_nonce", 12))
+    )
+    return key, nonce
+
+
+def labeled_extract(suite: bytes, salt: bytes, label: bytes, value: bytes) -> bytes:
+    return hmac.digest(salt or bytes(32), b"HPKE-v1" + suite + label + value, "sha256")
+
+
+def labeled_expand(suite: bytes, prk: bytes, label: bytes, info: bytes, size: int) -> bytes:
+    """One block of HKDF-Expand is enough here."""
+    labeled = size.to_bytes(2, "big") + b"HPKE-v1" + suite + label + info
+    return hmac.digest(prk, labeled + b"\1", "sha256")[:size]
 
 
 def test_ids_have_one_text() -> None:
