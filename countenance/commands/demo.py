@@ -44,6 +44,7 @@ def demo(headless: bool, pack: str, people: Path | None, upscale: int, as_json: 
     home = Path(tempfile.mkdtemp(prefix="countenance-demo-"))
     home.chmod(0o711)
     os.environ.pop("COUNTENANCE_DATABASE_URL", None)
+    os.environ.pop("COUNTENANCE_DATABASE_URL_FILE", None)
     os.environ.pop("COUNTENANCE_BROKER_URL", None)
     try:
         results = _run(engine, home, people, upscale, out, stay=not headless)
