@@ -352,7 +352,7 @@ def as_expected(results: dict[str, object]) -> bool:
 class Person:
     name: str
     photos: list[Pixels]
-    claim: str
+    claim: str = field(repr=False)
     account: AccountId | None = None
 
 

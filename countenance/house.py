@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from countenance.output import fail
 from service.db import Database
@@ -21,7 +21,7 @@ from service.settings import Settings
 @dataclass(frozen=True, slots=True)
 class House:
     settings: Settings
-    url: str
+    url: str = field(repr=False)
     database: Database
     keys: KeyRing
 

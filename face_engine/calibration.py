@@ -12,11 +12,14 @@ Source: ISO/IEC 19795-1 (false match rate, comparisons of one person are not ind
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
+
+_COUNTS = ("dimensions", "people", "impostor_comparisons")
 
 
 class CalibrationUnsupportedError(Exception):
@@ -63,8 +66,12 @@ class Calibration:
             fields: dict[str, Any] = json.loads(text)
             fields["model_id"] = bytes.fromhex(fields["model_id"])
             fields["points"] = tuple((float(one), float(two)) for one, two in fields["points"])
+            if not all(math.isfinite(number) for point in fields["points"] for number in point):
+                raise ValueError("a calibration's points are numbers")
+            if any(type(fields[name]) is not int for name in _COUNTS):
+                raise ValueError(f"whole numbers are {', '.join(_COUNTS)}")
             return cls(**fields)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError("not a calibration") from error
 
 

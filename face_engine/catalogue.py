@@ -15,7 +15,7 @@ from hashlib import sha256
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from platformdirs import user_cache_path
 
@@ -122,13 +122,31 @@ def load_pack(name: str) -> Pack:
     """Raises :class:`ModelFileError` for a pack that does not exist."""
     if name not in pack_names():
         raise ModelFileError(f"no pack is called {name!r}: there are {', '.join(pack_names())}")
-    text = files("face_engine").joinpath("packs", f"{name}.toml").read_text()
-    fields_found: dict[str, Any] = tomllib.loads(text)
-    passive = fields_found.get("passive")
-    return Pack(
-        name=fields_found["name"],
-        about=fields_found["about"],
-        detector=Weights(**fields_found["detector"]),
-        embedder=EmbedderWeights(**fields_found["embedder"]),
-        passive=Weights(**passive) if passive else None,
-    )
+    return parse_pack(files("face_engine").joinpath("packs", f"{name}.toml").read_text())
+
+
+def parse_pack(text: str) -> Pack:
+    """Reads a ``pack.toml``; raises :class:`ModelFileError`."""
+    try:
+        found: dict[str, Any] = tomllib.loads(text)
+        passive = found.get("passive")
+        return Pack(
+            name=found["name"],
+            about=found["about"],
+            detector=_weights(Weights, found["detector"]),
+            embedder=_weights(EmbedderWeights, found["embedder"]),
+            passive=_weights(Weights, passive) if passive else None,
+        )
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ModelFileError("not a pack: a table or field is missing or wrong") from error
+
+
+W = TypeVar("W", bound=Weights)
+_NUMBERS = {"mean": float, "scale": float, "dimensions": int}
+
+
+def _weights(kind: type[W], table: dict[str, Any]) -> W:
+    for name, value in table.items():
+        if type(value) is not _NUMBERS.get(name, str):
+            raise TypeError(name)
+    return kind(**table)

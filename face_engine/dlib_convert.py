@@ -65,7 +65,10 @@ class Reader:
             return _SPECIAL_EXPONENTS[exponent]
         if abs(exponent) > 1100:
             raise ModelFileError("the dlib file is corrupt: not a number")
-        return math.ldexp(mantissa, exponent)
+        try:
+            return math.ldexp(mantissa, exponent)
+        except OverflowError as error:
+            raise ModelFileError("the dlib file is corrupt: not a number") from error
 
     def text(self) -> str:
         size = self.integer()

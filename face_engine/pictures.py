@@ -1,8 +1,9 @@
 """Picture files, read within bounds.
 
 Guarantees: a file is read whole or refused by name before it can take more memory than
-``PIXELS_MAX`` allows; a photo is turned the way its EXIF orientation says; what comes out is
-(height, width, 3) uint8, BGR. Of an animation the first picture counts.
+``PIXELS_MAX`` allows (where OpenCV was not loaded before :mod:`face_engine`); a photo is turned
+the way its EXIF orientation says; what comes out is (height, width, 3) uint8, BGR. Of an
+animation the first picture counts.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@
 | COUNTENANCE_HOME | keys, and the embedded database | see :func:`default_home` |
 | COUNTENANCE_DATABASE_URL | PostgreSQL 15 or newer | embedded |
 | COUNTENANCE_BROKER_URL | RabbitMQ or Redis for Celery | pgmq on the database |
+| COUNTENANCE_…_URL_FILE | a file that holds the URL, in its stead | none |
 | COUNTENANCE_MODE | production, or development | production |
 | COUNTENANCE_LOG_NAME | the audit log's name | localhost/countenance |
 | COUNTENANCE_POOL_SIZE | connections of a process | 8 |
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -26,8 +27,8 @@ from service.errors import Misconfigured
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     home: Path
-    database_url: str | None
-    broker_url: str | None
+    database_url: str | None = field(repr=False)
+    broker_url: str | None = field(repr=False)
     production: bool
     log_name: str
     pool_size: int
@@ -61,10 +62,23 @@ def default_home() -> Path:
 
 
 def _url(env: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str | None:
-    url = env.get(name)
+    url = _read(env, name)
     if url and url.partition("://")[0] not in schemes:
         raise Misconfigured(f"{name} begins with {' or '.join(f'{each}://' for each in schemes)}")
     return url or None
+
+
+def _read(env: Mapping[str, str], name: str) -> str | None:
+    """A URL holds a password, which is better kept in a file than in the environment."""
+    path = env.get(f"{name}_FILE")
+    if not path:
+        return env.get(name)
+    if env.get(name):
+        raise Misconfigured(f"set {name} or {name}_FILE, not both")
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, ValueError):
+        raise Misconfigured(f"{name}_FILE names no file that can be read") from None
 
 
 def _number(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:

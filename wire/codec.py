@@ -14,6 +14,7 @@ message says with what it expected.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -105,11 +106,10 @@ def _read_argument(raw: bytes, at: int, low: int) -> tuple[int, int]:
 
 
 def _read_text(raw: bytes) -> str:
-    try:
+    with suppress(UnicodeDecodeError):
         return raw.decode()
-    except UnicodeDecodeError:
-        # This error carries the bytes, and they may be secret.
-        raise MalformedError("text that is not UTF-8") from None
+    # Not raised from the decoder's error, which carries the bytes: they may be secret.
+    raise MalformedError("text that is not UTF-8")
 
 
 def _read_array(raw: bytes, at: int, count: int, depth: int) -> tuple[list[Any], int]:

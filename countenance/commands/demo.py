@@ -43,8 +43,9 @@ def demo(headless: bool, pack: str, people: Path | None, upscale: int, as_json: 
     # A new home each time: the demo is no place to keep anything.
     home = Path(tempfile.mkdtemp(prefix="countenance-demo-"))
     home.chmod(0o711)
-    os.environ.pop("COUNTENANCE_DATABASE_URL", None)
-    os.environ.pop("COUNTENANCE_BROKER_URL", None)
+    for name in ("DATABASE_URL", "BROKER_URL"):
+        os.environ.pop(f"COUNTENANCE_{name}", None)
+        os.environ.pop(f"COUNTENANCE_{name}_FILE", None)
     try:
         results = _run(engine, home, people, upscale, out, stay=not headless)
         if as_json:

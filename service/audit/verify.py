@@ -13,7 +13,7 @@ Formats: RFC 6962 section 2.1, C2SP signed-note, tlog-checkpoint and tlog-proof.
 from __future__ import annotations
 
 import binascii
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -42,7 +42,7 @@ class VerifierKey:
         """Raises :class:`AuditError`."""
         try:
             name, hashed, encoded = text.strip().split("+", 2)
-            raw = b64decode(encoded, validate=True)
+            raw = _decode(encoded)
             if raw[:1] != b"\x01" or len(raw) != 33:
                 raise ValueError("not Ed25519")  # noqa: TRY301
             key_hash = sha256(name.encode() + b"\n" + raw).digest()[:4]
@@ -74,7 +74,7 @@ def read_checkpoint(note: bytes, key: VerifierKey) -> SignedTree:
     try:
         text, _, signatures = note.decode().partition("\n\n")
         origin, size, root = text.split("\n")
-        tree = SignedTree(int(size), b64decode(root, validate=True))
+        tree = SignedTree(int(size), _decode(root))
     except ValueError as error:
         raise AuditError("a checkpoint that is not one") from error
     if origin != key.name or len(tree.root) != 32 or str(tree.size) != size:
@@ -89,7 +89,7 @@ def _signed_by(line: str, text: str, key: VerifierKey) -> bool:
     if not line.startswith(f"{_SIGNATURE}{key.name} "):
         return False
     try:
-        raw = b64decode(line.rsplit(" ", 1)[1], validate=True)
+        raw = _decode(line.rsplit(" ", 1)[1])
         if raw[:4] != key.key_hash:
             return False
         key.public.verify(raw[4:], text.encode())
@@ -178,9 +178,10 @@ def verify_receipt(receipt: bytes, key: VerifierKey) -> tuple[int, bytes]:
         lines = head.decode().split("\n")
         if len(lines) > PROOF_LINES_MAX or lines[0] != "c2sp.org/tlog-proof@v1":
             raise ValueError("head")  # noqa: TRY301
-        leaf = b64decode(lines[1].removeprefix("extra "), validate=True)
-        index = int(lines[2].removeprefix("index "))
-        path = iter([b64decode(line, validate=True) for line in lines[3:]])
+        leaf, index = _decode(_after("extra ", lines[1])), int(_after("index ", lines[2]))
+        if lines[2] != f"index {index}":
+            raise ValueError("index")  # noqa: TRY301
+        path = iter([_decode(line) for line in lines[3:]])
     except (ValueError, IndexError) as error:
         raise AuditError("not a receipt") from error
     tree = read_checkpoint(note, key)
@@ -189,6 +190,20 @@ def verify_receipt(receipt: bytes, key: VerifierKey) -> tuple[int, bytes]:
     if _climb(sha256(b"\x00" + leaf).digest(), index, tree.size, path) != tree.root:
         raise AuditError("the receipt's proof does not lead to its checkpoint")
     return index, leaf
+
+
+def _after(prefix: str, line: str) -> str:
+    if not line.startswith(prefix):
+        raise ValueError(prefix)
+    return line.removeprefix(prefix)
+
+
+def _decode(text: str) -> bytes:
+    """Base64 in its one spelling: without blanks, with its padding, no bits left over."""
+    raw = b64decode(text, validate=True)
+    if b64encode(raw).decode() != text:
+        raise ValueError("base64")
+    return raw
 
 
 def _climb(digest: bytes, index: int, size: int, path: Iterator[bytes]) -> bytes | None:

@@ -10,7 +10,7 @@ before it holds the wrapped key.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from psycopg import Connection
 
@@ -22,7 +22,7 @@ from wire.ids import AccountId
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredReference:
     slot: Slot
-    ciphertext: bytes
+    ciphertext: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +32,8 @@ class Account:
     account: AccountId
     state: str
     consent_version: str | None
-    wrapped_key: bytes | None
-    pin_hash: str | None
+    wrapped_key: bytes | None = field(repr=False)
+    pin_hash: str | None = field(repr=False)
     failures: int
     locked_until_ms: int
     references: tuple[StoredReference, ...]

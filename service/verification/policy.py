@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
 from face_engine.calibration import Calibration, CalibrationUnsupportedError
@@ -44,6 +44,8 @@ class Tier:
     up_to_minor: int | None = None
 
     def __post_init__(self) -> None:
+        if type(self.pin) is not bool or type(self.up_to_minor) not in (int, type(None)):
+            raise ValueError("pin is true or false, and up_to_minor a whole number")
         if not 0 < self.fmr <= 0.01:
             raise ValueError("fmr is above 0 and at most 0.01")
         if self.level.upper() not in Level.__members__:
@@ -67,6 +69,8 @@ class Lockout:
     longest_delay_ms: int = 3_600_000
 
     def __post_init__(self) -> None:
+        if any(type(number) is not int for number in astuple(self)):
+            raise ValueError("a lockout is made of whole numbers")
         if not 1 <= self.failures <= 5 or not self.failures <= self.hard_stop <= 50:
             raise ValueError("at most 5 failures before a delay, at most 50 before the hard stop")
         if not 30_000 <= self.first_delay_ms <= self.longest_delay_ms:
@@ -96,7 +100,7 @@ class Policy:
     currency: str = "EUR"
 
     def __post_init__(self) -> None:
-        if {name.upper() for name in self.tiers} != set(Purpose.__members__):
+        if set(self.tiers) != {name.lower() for name in Purpose.__members__}:
             raise ValueError("tiers name payment, withdrawal, entry and enrolment")
         for name, tiers in self.tiers.items():
             ends = [tier.up_to_minor for tier in tiers]
@@ -105,12 +109,19 @@ class Policy:
             bounds = [end for end in ends if end is not None]
             if bounds != sorted(set(bounds)) or any(end <= 0 for end in bounds):
                 raise ValueError(f"{name}: each tier reaches above the one before")
-        if not self.sources or any(name.upper() not in Source.__members__ for name in self.sources):
+        if not self.sources or not set(self.sources) <= {
+            name.lower() for name in Source.__members__
+        }:
             raise ValueError("sources are camera, stream, file, simulated")
+        if type(self.challenge_ttl_ms) is not int or type(self.hold_ttl_ms) is not int:
+            raise ValueError("times are whole milliseconds")
         if not 5_000 <= self.challenge_ttl_ms <= 300_000:
             raise ValueError("a challenge lives 5 s to 5 min")
         if not 30_000 <= self.hold_ttl_ms <= 3_600_000:
             raise ValueError("a hold lives 30 s to 1 h")
+        version = self.consent_version
+        if not 1 <= len(version) <= 40 or not version.isprintable() or version != version.strip():
+            raise ValueError("consent_version is printable text of 1 to 40 characters")
         if self.currency not in MINOR_DIGITS:
             raise ValueError("currency is an ISO 4217 code")
 
@@ -162,7 +173,7 @@ class Policy:
             fields["lockout"] = Lockout(**fields.get("lockout", {}))
             fields["sources"] = tuple(fields.get("sources", CAMERAS))
             return cls(**fields)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise Misconfigured(f"not a policy: {error}") from error
 
 

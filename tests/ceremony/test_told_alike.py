@@ -1,0 +1,132 @@
+"""A terminal cannot tell why a person was not verified: not by what it is told, nor by the work.
+
+No times are compared, since they would make the test fail by chance: the answer's shape and size,
+the SQL statements in their order, and the costly operations are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import argon2
+import psycopg
+import pytest
+
+from service.verification import pin as pins
+from tests.ceremony.house import House, enrol, payment, probe
+from wire.denial import Denial, Reason
+from wire.envelope import OpeningKey
+from wire.ids import AccountId
+from wire.messages import Probe, TerminalKind
+
+PIN_TIER_MINOR = 50_000
+
+Prepare = Callable[[House, AccountId], None]
+
+
+@dataclass
+class Work:
+    """What one request made the service do."""
+
+    statements: list[str] = field(default_factory=list)
+    argon2: int = 0
+    unsealed: int = 0
+
+
+@contextmanager
+def watched(patch: pytest.MonkeyPatch) -> Iterator[Work]:
+    work = Work()
+    execute, verify, unseal = (
+        psycopg.Cursor.execute,
+        argon2.PasswordHasher.verify,
+        OpeningKey.unseal,
+    )
+
+    def count_statement(self: Any, query: Any, *args: Any, **options: Any) -> Any:
+        work.statements.append(str(query))
+        return execute(self, query, *args, **options)
+
+    def count_argon2(self: Any, *args: Any) -> Any:
+        work.argon2 += 1
+        return verify(self, *args)
+
+    def count_unsealed(self: Any, *args: Any) -> Any:
+        work.unsealed += 1
+        return unseal(self, *args)
+
+    with patch.context() as inside:
+        inside.setattr(psycopg.Cursor, "execute", count_statement)
+        inside.setattr(pins.PasswordHasher, "verify", count_argon2)
+        inside.setattr(OpeningKey, "unseal", count_unsealed)
+        yield work
+
+
+def sql(statement: str, *values: object) -> Prepare:
+    def prepare(house: House, account: AccountId) -> None:
+        with house.database.transaction() as conn:
+            conn.execute(statement, (*values, account.raw))
+
+    return prepare
+
+
+def nothing(house: House, account: AccountId) -> None:
+    pass
+
+
+# How the account stands, and whose face, claim and PIN come: (seed, claim, PIN).
+CASES: dict[Denial, tuple[Prepare, Callable[[int], Probe]]] = {
+    Denial.NO_MATCH: (nothing, lambda one: probe(999, claim=f"card:{one}", pin="2468")),
+    Denial.ACCOUNT_UNKNOWN: (nothing, lambda one: probe(one, claim="card:none", pin="2468")),
+    Denial.ACCOUNT_LOCKED: (
+        sql("UPDATE accounts SET locked_until_ms = %s WHERE account_id = %s", 2**50),
+        lambda one: probe(one, pin="2468"),
+    ),
+    Denial.ACCOUNT_SUSPENDED: (
+        sql("UPDATE accounts SET state = 'suspended' WHERE account_id = %s"),
+        lambda one: probe(one, pin="2468"),
+    ),
+    Denial.CONSENT_MISSING: (
+        sql("UPDATE accounts SET consent_version = NULL WHERE account_id = %s"),
+        lambda one: probe(one, pin="2468"),
+    ),
+    Denial.REFERENCE_MISSING: (
+        sql("DELETE FROM face_references WHERE account_id = %s"),
+        lambda one: probe(one, pin="2468"),
+    ),
+    Denial.PIN_WRONG: (nothing, lambda one: probe(one, pin="1357")),
+}
+
+
+def refuse(house: House, denial: Denial, patch: pytest.MonkeyPatch, amount_minor: int
+           ) -> tuple[tuple[Any, ...], Work]:  # fmt: skip
+    prepare, wanted = CASES[denial]
+    seed = list(CASES).index(denial) + 1
+    prepare(house, enrol(house, seed))
+    store = house.add_terminal(TerminalKind.STORE)
+    raw = store.sign(store.evidence(store.challenge(payment(house, amount_minor)), wanted(seed)))
+    with watched(patch) as work:
+        answer = store.send("/v1/attempts", raw)
+    decision = store.read(answer)
+    assert house.denial_of(decision.attempt) == denial
+    lives_ms = decision.expires_at_ms - decision.decided_at_ms
+    told = (decision.reason, decision.result, lives_ms)
+    return (answer.status_code, len(answer.data), sorted(answer.headers), told), work
+
+
+@pytest.mark.parametrize("amount_minor", [500, PIN_TIER_MINOR])
+def test_every_refusal_looks_and_works_like_no_match(
+    house: House, monkeypatch: pytest.MonkeyPatch, amount_minor: int
+) -> None:
+    with_pin = amount_minor == PIN_TIER_MINOR
+    cases = [denial for denial in CASES if with_pin or denial is not Denial.PIN_WRONG]
+    seen = {denial: refuse(house, denial, monkeypatch, amount_minor) for denial in cases}
+    shape, work = seen[Denial.NO_MATCH]
+    assert shape[3] == (Reason.NOT_VERIFIED, None, 0)
+    assert len(work.statements) > 5
+    assert (work.unsealed, work.argon2) == (1, int(with_pin))
+    for denial, (its_shape, its_work) in seen.items():
+        assert its_shape == shape, denial
+        assert its_work == work, denial

@@ -1,0 +1,1 @@
+"""Test vectors of the protocol, for this implementation and for others; see README.md."""

@@ -1,0 +1,223 @@
+"""Fixed keys, ids and one message of every type, from which the vectors are made."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from enum import IntEnum
+from hashlib import shake_256
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from wire.codec import Message
+from wire.envelope import SEED_BYTES, OpeningKey, SigningKey
+from wire.ids import AccountId, AttemptId, ChallengeId, DoorId, Id, MerchantId, TerminalId
+from wire.messages import (
+    Acknowledgement,
+    Challenge,
+    ChallengeRequest,
+    Completion,
+    Confirmation,
+    Context,
+    CueScore,
+    Decision,
+    Direction,
+    EnrolmentContext,
+    EntryContext,
+    Evidence,
+    Level,
+    LivenessOutcome,
+    LivenessPlan,
+    LivenessReport,
+    Move,
+    Outcome,
+    PaymentContext,
+    PlanStep,
+    Probe,
+    Problem,
+    Registered,
+    Registration,
+    SealSuite,
+    Source,
+    StepTiming,
+    TerminalKind,
+    WithdrawalContext,
+    purpose_of,
+)
+
+Case = dict[str, Any]
+Document = dict[str, Any]
+NOW_MS = 1_800_000_000_000
+
+
+def fixed(name: str, size: int) -> bytes:
+    """Bytes that are always the same: SHAKE-256 of a name. For vectors only, never as keys."""
+    return shake_256(b"countenance test vector: " + name.encode()).digest(size)
+
+
+def signing_key(name: str, kid: bytes) -> SigningKey:
+    return SigningKey(Ed25519PrivateKey.from_private_bytes(fixed(name, 32)), kid)
+
+
+def opening_key(suite: SealSuite) -> OpeningKey:
+    return OpeningKey.from_seed(suite, fixed("seal", SEED_BYTES))
+
+
+ACCOUNT = AccountId(fixed("account", 16))
+ATTEMPT = AttemptId(fixed("attempt", 16))
+CHALLENGE = ChallengeId(fixed("challenge", 16))
+DOOR = DoorId(fixed("door", 16))
+MERCHANT = MerchantId(fixed("merchant", 16))
+TERMINAL = TerminalId(fixed("terminal", 16))
+SERVICE_KEY = signing_key("service key", fixed("service kid", 16))
+TERMINAL_KEY = signing_key("terminal key", TERMINAL.raw)
+MODEL_ID = fixed("model", 16)
+NONCE = fixed("nonce", 32)
+
+PAYMENT = PaymentContext(amount_minor=1250, currency="EUR", payee=MERCHANT, order="A-17")
+WITHDRAWAL = WithdrawalContext(amount_minor=500, currency="JPY")
+ENTRY = EntryContext(door=DOOR, direction=Direction.IN)
+ENROLMENT = EnrolmentContext(account=ACCOUNT, consent_version="2026-11")
+PLAN = LivenessPlan(
+    steps=(PlanStep(move=Move.LEFT, hold_ms=300), PlanStep(move=Move.UP, hold_ms=799))
+)
+REPORT = LivenessReport(
+    level=Level.STANDARD,
+    outcome=LivenessOutcome.LIVE,
+    plan_digest=PLAN.digest,
+    transcript_digest=fixed("transcript", 32),
+    frames=48,
+    cues=(CueScore(name="motion", score_milli=912, outcome=LivenessOutcome.LIVE),),
+    steps=(
+        StepTiming(move=Move.LEFT, started_ms=0, ended_ms=300),
+        StepTiming(move=Move.UP, started_ms=400, ended_ms=1199),
+    ),
+)
+EVIDENCE = Evidence(
+    challenge=CHALLENGE,
+    nonce=NONCE,
+    attempt=ATTEMPT,
+    terminal=TERMINAL,
+    counter=7,
+    context=PAYMENT,
+    model_id=MODEL_ID,
+    source=Source.CAMERA,
+    captured_at_ms=NOW_MS,
+    liveness=REPORT,
+    seal_key_digest=fixed("seal key digest", 32),
+    sealed=fixed("sealed", 64),
+)
+PROBE = Probe(
+    claim="card:4000001234567899",
+    embeddings=(fixed("embedding", 512),),
+    pin="2468",
+    holder_share=fixed("holder share", 32),
+)
+APPROVAL = Decision(
+    attempt=ATTEMPT,
+    evidence_digest=fixed("evidence digest", 32),
+    context=PAYMENT,
+    outcome=Outcome.APPROVED,
+    reason=None,
+    result=ATTEMPT.raw,
+    decided_at_ms=NOW_MS,
+    expires_at_ms=NOW_MS + 60_000,
+    leaf_hash=fixed("leaf", 32),
+)
+REFUSAL = Decision(
+    attempt=ATTEMPT,
+    evidence_digest=fixed("evidence digest", 32),
+    context=WITHDRAWAL,
+    outcome=Outcome.DENIED,
+    reason="not_verified",
+    result=None,
+    decided_at_ms=NOW_MS,
+    expires_at_ms=NOW_MS,
+    leaf_hash=fixed("leaf", 32),
+)
+
+MESSAGES: tuple[Message, ...] = (
+    PAYMENT,
+    WITHDRAWAL,
+    ENTRY,
+    ENROLMENT,
+    *PLAN.steps,
+    PLAN,
+    LivenessPlan(steps=()),
+    *REPORT.cues,
+    *REPORT.steps,
+    REPORT,
+    Registration(
+        code="MFRGGZDF-MZTWQ2LK.NBSWY3DPEB3W64TM",
+        public_key=TERMINAL_KEY.public,
+        kind=TerminalKind.STORE,
+    ),
+    Registered(
+        terminal=TERMINAL,
+        service_key=SERVICE_KEY.public,
+        kind=TerminalKind.STORE,
+        merchant=MERCHANT,
+        door=None,
+    ),
+    Registered(
+        terminal=TERMINAL,
+        service_key=SERVICE_KEY.public,
+        kind=TerminalKind.DOOR,
+        merchant=None,
+        door=DOOR,
+    ),
+    *(
+        ChallengeRequest(terminal=TERMINAL, context=context, requested_at_ms=NOW_MS)
+        for context in (PAYMENT, WITHDRAWAL, ENTRY, ENROLMENT)
+    ),
+    Challenge(
+        challenge=CHALLENGE,
+        nonce=NONCE,
+        terminal=TERMINAL,
+        context=PAYMENT,
+        expires_at_ms=NOW_MS + 60_000,
+        level=Level.STANDARD,
+        plan=PLAN,
+        model_ids=(MODEL_ID, fixed("other model", 16)),
+        pin_required=True,
+        seal_suite=SealSuite.X25519,
+        seal_key=opening_key(SealSuite.X25519).public.raw,
+    ),
+    EVIDENCE,
+    PROBE,
+    Probe(claim="qr:7", embeddings=(fixed("one", 512),) * 2, pin=None, holder_share=None),
+    APPROVAL,
+    REFUSAL,
+    Confirmation(
+        attempt=ATTEMPT,
+        terminal=TERMINAL,
+        completion=Completion.COMPLETED,
+        confirmed_at_ms=NOW_MS + 900,
+    ),
+    Acknowledgement(attempt=ATTEMPT, completion=Completion.FAILED),
+    Problem(reason="unavailable", detail="ask again with the same bytes", now_ms=NOW_MS),
+)
+
+
+def describe(value: object) -> Any:
+    """A message as JSON: bytes in hex, ids in their text form, codes by name."""
+    if isinstance(value, Message):
+        shown = {
+            each.name: describe(getattr(value, each.name))
+            for each in fields(value)  # type: ignore[arg-type]
+            if getattr(value, each.name) is not None
+        }
+        return _with_purpose(value, shown)
+    if isinstance(value, IntEnum):
+        return value.name.lower()
+    if isinstance(value, tuple):
+        return [describe(each) for each in value]
+    if isinstance(value, Id):
+        return str(value)
+    return value.hex() if isinstance(value, bytes) else value
+
+
+def _with_purpose(value: Message, shown: Case) -> Case:
+    if not isinstance(value, Context):
+        return shown
+    return {"purpose": purpose_of(value).name.lower()} | shown
