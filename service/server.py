@@ -6,6 +6,8 @@ and in production against trials' shortcuts.
 
 from __future__ import annotations
 
+import sys
+
 from flask import Flask
 from granian.constants import Interfaces
 from granian.log import LogLevels
@@ -18,7 +20,9 @@ from service.authorize import Authorizer, Limits
 from service.clock import unix_ms
 from service.db import Database
 from service.errors import Misconfigured
+from service.http.logs import log_to
 from service.keys import KeyRing
+from service.operators.acts import Operations
 from service.settings import Settings
 
 BACKLOG = 512
@@ -51,7 +55,12 @@ def wsgi() -> Flask:
         per_minute=settings.challenges_per_minute,
         burst=max(20, settings.challenges_per_minute // 3),
     )
-    return create_app(Authorizer(database, keys, shipped(), unix_ms, limits=limits), database)
+    log_to(sys.stderr)
+    return create_app(
+        Authorizer(database, keys, shipped(), unix_ms, limits=limits),
+        database,
+        Operations(database, keys),
+    )
 
 
 def serve(*, host: str, port: int, workers: int, threads: int) -> None:
