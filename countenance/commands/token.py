@@ -24,7 +24,12 @@ def token() -> None:
 @token.command()
 @click.argument("name")
 @click.option(
-    "--scope", "scopes", multiple=True, required=True, type=click.Choice([*Scope]), help="Repeat."
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice([scope.value for scope in Scope]),
+    help="Repeat.",
 )
 @click.option("--merchant", type=IdType(MerchantId), help="It sees this merchant only.")
 @click.option("--days", default=90, show_default=True, type=click.IntRange(1, tokens.TTL_DAYS_MAX))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import wraps
 from http import HTTPStatus
 from typing import Any
@@ -47,8 +47,16 @@ _PROBLEMS: dict[str | int | HTTPStatus, Any] = {
         503: "The database does not answer: ask again.",
     }.items()
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    scope: Scope
+    takes: frozenset[str]
+
+
 json_api = APIBlueprint("api", __name__, url_prefix="/api/v1", abp_responses=_PROBLEMS)
-_SCOPES: dict[str, Scope] = {}
+_DECLARED: dict[str, _Declared] = {}
 
 
 def operation(
@@ -64,7 +72,8 @@ def operation(
                 return Response(status=204)
             return Response(found.model_dump_json(), status, content_type="application/json")
 
-        _SCOPES[f"{json_api.name}.{view.__name__}"] = scope
+        takes = frozenset(view.__annotations__)
+        _DECLARED[f"{json_api.name}.{view.__name__}"] = _Declared(scope, takes)
         summary, _, description = (inspect.getdoc(view) or "").partition("\n\n")
         getattr(json_api, method)(
             rule,
@@ -101,9 +110,9 @@ def bearer() -> ApiToken:
 def _admit() -> None:
     if request.endpoint is None:
         raise RuntimeError("a request without an endpoint")
-    scope = _SCOPES[request.endpoint]
-    g.bearer = _authenticate(scope)
-    _check_form()
+    declared = _DECLARED[request.endpoint]
+    g.bearer = _authenticate(declared.scope)
+    _check_form(declared.takes)
 
 
 def _authenticate(scope: Scope) -> ApiToken:
@@ -135,15 +144,17 @@ def _unauthorized(detail: str, *, error: str | None = None) -> ProblemError:
     return ProblemError(Code.TOKEN_NOT_ACCEPTED, detail, headers={"WWW-Authenticate": challenge})
 
 
-def _check_form() -> None:
+def _check_form(takes: frozenset[str]) -> None:
     """What is wrong with the request as such, before any model looks at it."""
+    request.max_content_length = BODY_BYTES_MAX
     if any(len(values) > 1 for _, values in request.args.lists()):
         raise ProblemError(Code.BAD_REQUEST, "a query key is given twice")
-    if request.method not in ("POST", "PUT"):
-        return
-    request.max_content_length = BODY_BYTES_MAX
+    if request.args and "query" not in takes:
+        raise ProblemError(Code.BAD_REQUEST, "this takes no query")
     if not request.get_data():
         return
+    if "body" not in takes:
+        raise ProblemError(Code.BAD_REQUEST, "this takes no body")
     if request.mimetype != "application/json":
         raise ProblemError(Code.NOT_JSON, "send application/json")
     if not isinstance(request.get_json(), dict):

@@ -152,6 +152,8 @@ PROBLEMS: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("GET", "/doors?limit=1&limit=2", {}, 400, "bad_request"),
     ("GET", "/doors?after=1.00", {}, 422, "invalid"),
     ("GET", "/doors?unknown=1", {}, 422, "invalid"),
+    ("GET", "/audit/checkpoint?unknown=1", {}, 400, "bad_request"),
+    ("GET", "/doors", {"json": {}}, 400, "bad_request"),
     ("POST", "/doors", {"data": "{", "content_type": "application/json"}, 400, "bad_request"),
     ("POST", "/doors", {"json": ["name"]}, 400, "bad_request"),
     ("POST", "/doors", {"json": '{"name": "x"}'}, 400, "bad_request"),
