@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from service.audit.leaf import ActLeaf
 from service.http.models import example_id
+from service.ledger import store as ledger
 from service.operators import tokens
+from service.operators.records import Cursor
 from service.operators.tokens import Scope
 from tests.api.client import Client, problem_of
 from tests.ceremony.house import House, enrol
+from wire.errors import MalformedError
 from wire.ids import AccountId, DoorId, MerchantId, TransferId
 from wire.messages import TerminalKind
 
@@ -227,3 +233,85 @@ def test_a_top_up_is_booked_once_for_its_id(house: House, api: Client) -> None:
     assert problem_of(api.post(f"/accounts/{account}/erase")) == "account_erased"
     assert problem_of(api.post(f"/accounts/{account}/resume")) == "account_erased"
     assert api.post(path, json=money, headers=key).status_code == 201
+
+
+def test_a_top_up_that_is_asked_for_at_once_is_booked_once(house: House, api: Client) -> None:
+    account = enrol(house, 1)
+    key = {"Idempotency-Key": str(TransferId.new())}
+
+    def ask(amount_minor: int) -> int:
+        money = {"amount_minor": amount_minor, "currency": "EUR"}
+        return api.post(f"/accounts/{account}/top-ups", json=money, headers=key).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(ask, [700] * 12 + [701] * 12))
+    assert sorted(set(statuses)) == [201, 422]
+    assert statuses.count(201) == 12
+    with house.database.transaction() as conn:
+        assert ledger.check(conn) == ()
+    assert api.get(f"/accounts/{account}").json["available_minor"] in (700, 701)
+    assert [act.act for act in acts(house)].count("account.top-up") == 1
+
+
+WORD = st.text(max_size=20) | st.integers() | st.booleans() | st.none() | st.floats()
+ANY = st.recursive(WORD, lambda inner: st.lists(inner, max_size=3), max_leaves=5)
+KEYS = st.sampled_from(
+    ["name", "kind", "merchant", "door", "currency", "schedule", "time_zone", "valid_from_ms",
+     "valid_until_ms", "amount_minor", "x"]
+)  # fmt: skip
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    method=st.sampled_from(["POST", "PUT", "GET", "DELETE"]),
+    path=st.sampled_from(
+        [
+            "/doors",
+            "/terminals",
+            "/merchants",
+            f"/accounts/{example_id(AccountId)}/top-ups",
+            f"/doors/{example_id(DoorId)}/grants/{example_id(AccountId)}",
+        ]
+    ),
+    body=st.dictionaries(KEYS, ANY | st.sampled_from(["EUR", "atm", "always", 5]), max_size=4),
+    query=st.dictionaries(st.sampled_from(["limit", "after", "x"]), st.text(max_size=40)),
+    key=st.sampled_from([str(example_id(TransferId)), "", "tra_x"]),
+)
+def test_whatever_is_sent_is_answered_as_documented(
+    house: House,
+    api: Client,
+    method: str,
+    path: str,
+    body: dict[str, Any],
+    query: dict[str, str],
+    key: str,
+) -> None:
+    house.clock.now_ms += 1000
+    answer = api.send(method, path, json=body, query_string=query, headers={"Idempotency-Key": key})
+    assert answer.status_code in {201, 400, 404, 405, 422}, answer.data
+    if answer.status_code > 201:
+        problem_of(answer)
+
+
+@given(st.text() | st.from_regex(r"[0-9]{1,19}\.[0-9a-fA-F ]{0,33}", fullmatch=True))
+def test_a_cursor_has_one_text(text: str) -> None:
+    try:
+        found = Cursor.parse(text)
+    except MalformedError:
+        return
+    assert str(found) == text
+    assert Cursor.parse(str(found)) == found
+
+
+def test_tokens_are_long_alike_and_differ() -> None:
+    made = {tokens.new_token() for _ in range(100)}
+    assert len(made) == 100
+    assert all(tokens.is_token(each) and len(each) == 56 for each in made)
+    key, other = bytes(32), bytes(31) + b"\1"
+    secret = made.pop()
+    assert tokens.token_hash(secret, key) != tokens.token_hash(secret, other)
+    assert len(tokens.token_hash(secret, key)) == 32
