@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from service.db import Database
 from service.http.metrics import Metrics
-from service.http.problems import Code, ProblemError
+from service.http.problems import Code, ProblemError, of_status
 from service.operators import tokens
 from service.operators.acts import Operations
 from service.operators.tokens import ApiToken, Scope
@@ -146,12 +146,16 @@ def _unauthorized(detail: str, *, error: str | None = None) -> ProblemError:
 
 def _check_form(takes: frozenset[str]) -> None:
     """What is wrong with the request as such, before any model looks at it."""
-    request.max_content_length = BODY_BYTES_MAX
+    # One byte more than is taken: a body of unknown length is cut off at the limit, silently.
+    request.max_content_length = BODY_BYTES_MAX + 1
     if any(len(values) > 1 for _, values in request.args.lists()):
         raise ProblemError(Code.BAD_REQUEST, "a query key is given twice")
     if request.args and "query" not in takes:
         raise ProblemError(Code.BAD_REQUEST, "this takes no query")
-    if not request.get_data():
+    body = request.get_data()
+    if len(body) > BODY_BYTES_MAX:
+        raise of_status(413)
+    if not body:
         return
     if "body" not in takes:
         raise ProblemError(Code.BAD_REQUEST, "this takes no body")

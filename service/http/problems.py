@@ -23,7 +23,6 @@ class Code(StrEnum):
     SCOPE_MISSING = "scope_missing"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
-    CONFLICT = "conflict"
     ACCOUNT_ERASED = "account_erased"
     TERMINAL_REVOKED = "terminal_revoked"
     BODY_TOO_LONG = "body_too_long"
@@ -42,7 +41,6 @@ STATUS = {
     Code.SCOPE_MISSING: 403,
     Code.NOT_FOUND: 404,
     Code.METHOD_NOT_ALLOWED: 405,
-    Code.CONFLICT: 409,
     Code.ACCOUNT_ERASED: 409,
     Code.TERMINAL_REVOKED: 409,
     Code.BODY_TOO_LONG: 413,

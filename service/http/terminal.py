@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, current_app, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from service.authorize import Authorizer, Refused
 from service.clock import unix_ms
@@ -70,10 +71,16 @@ def _metrics() -> Metrics:
 def _answer(act: Callable[[bytes], Signed[Any] | bytes | Refused], status: int) -> Response:
     if request.mimetype != "application/cose":
         return _problem(415, Reason.EVIDENCE_NOT_ACCEPTED, f"send {COSE}")
-    if (request.content_length or 0) > MAX_MESSAGE_BYTES:
+    # One byte more than is taken: a body of unknown length is cut off at the limit, silently.
+    request.max_content_length = MAX_MESSAGE_BYTES + 1
+    try:
+        body = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        return _problem(413, Reason.EVIDENCE_NOT_ACCEPTED, "the body is too long")
+    if len(body) > MAX_MESSAGE_BYTES:
         return _problem(413, Reason.EVIDENCE_NOT_ACCEPTED, "the body is too long")
     try:
-        answer = act(request.get_data(cache=False))
+        answer = act(body)
     except Unavailable:
         _metrics().unavailable.inc()
         return _problem(503, Reason.UNAVAILABLE, "ask again with the same bytes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from service.app import create_app
 from service.audit import log
 from service.authorize import Authorizer
 from service.http.models import example_id
+from service.http.problems import STATUS
 from service.keys import KeyRing
 from service.operators.acts import Operations
 from service.operators.tokens import Scope
@@ -68,6 +70,17 @@ def test_the_document_is_valid_and_complete() -> None:
         assert operation["x-scope"] in {scope.value for scope in Scope}
         assert operation["security"] == [{"token": [operation["x-scope"]]}]
         assert all("example" in each for each in operation.get("parameters", ()))
+
+
+def test_the_page_on_the_api_lists_the_operations_and_the_problems() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "api.md").read_text()
+    for method, path, operation in OPERATIONS.values():
+        short = path.removeprefix("/api/v1")
+        row = f"| `{method.upper()} {short}` | `{operation['x-scope']}` | {operation['summary']} |"
+        assert row in page.splitlines()
+    assert page.count("| `GET /") + page.count("| `P") + page.count("| `DELETE") == len(OPERATIONS)
+    for code, status in STATUS.items():
+        assert any(f"| {status} |" in line and f"`{code}`" in line for line in page.splitlines())
 
 
 def test_every_route_of_the_api_is_documented_and_has_a_scope(house: House) -> None:

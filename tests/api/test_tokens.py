@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.audit.leaf import ActLeaf
+from service.http.api import BODY_BYTES_MAX
 from service.http.models import example_id
 from service.ledger import store as ledger
 from service.operators import tokens
@@ -208,6 +210,19 @@ def test_what_is_wrong_is_a_problem_that_echoes_nothing(house: House, api: Clien
     answer = api.post("/doors", json={"name": "x", "hunter2": "s3cret"})
     assert b"hunter2" not in answer.data
     assert b"s3cret" not in answer.data
+
+
+@pytest.mark.parametrize(("spare", "status"), [(0, 201), (1, 413), (10**6, 413)])
+def test_a_body_of_unknown_length_is_not_cut_to_fit(api: Client, spare: int, status: int) -> None:
+    text = b'{"name": "x"}'
+    padded = text + b" " * (BODY_BYTES_MAX - len(text) + spare)
+    answer = api.post(
+        "/doors",
+        input_stream=BytesIO(padded),
+        content_type="application/json",
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    assert answer.status_code == status
 
 
 def test_a_top_up_is_booked_once_for_its_id(house: House, api: Client) -> None:
