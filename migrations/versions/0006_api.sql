@@ -5,4 +5,4 @@ ALTER TABLE api_tokens
 
 -- Pages are read from the newest row on, by (time, id).
 CREATE INDEX ON transfers (credit, created_at_ms, transfer_id);
-CREATE INDEX ON attempts (decided_at_ms, attempt_id);
+CREATE INDEX ON attempts (terminal_id, decided_at_ms, attempt_id);

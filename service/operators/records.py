@@ -291,7 +291,8 @@ def list_payments(
     query = """SELECT t.created_at_ms, transfer_id, amount_minor, currency, state, decision
         FROM transfers t JOIN ledger_accounts l ON l.ledger_account_id = t.credit
         JOIN attempts ON attempt_id = transfer_id
-        WHERE l.owner = %(merchant)s AND l.kind = 'merchant' AND t.kind = 'payment'
+        WHERE t.credit = (SELECT ledger_account_id FROM ledger_accounts
+            WHERE owner = %(merchant)s AND kind = 'merchant') AND t.kind = 'payment'
         AND (t.created_at_ms, transfer_id) < (%(at)s, %(id)s)
         ORDER BY t.created_at_ms DESC, transfer_id DESC LIMIT %(limit)s"""
     wanted = {"merchant": merchant.raw}
@@ -313,6 +314,18 @@ def _payment(row: Row) -> PaymentRecord:
     )
 
 
+_DECIDED = """SELECT decided_at_ms, attempt_id, terminal_id, purpose, denial, account_id,
+    leaf_hash FROM attempts WHERE (decided_at_ms, attempt_id) < (%(at)s, %(id)s)
+    AND (%(purpose)s::int IS NULL OR purpose = %(purpose)s)
+    AND (%(approved)s::bool IS NULL OR (denial IS NULL) = %(approved)s) """
+_NEWEST = " ORDER BY decided_at_ms DESC, attempt_id DESC LIMIT %(limit)s"
+_ATTEMPTS = _DECIDED + _NEWEST
+_ATTEMPTS_OF = f"""SELECT newest.* FROM terminals t
+    CROSS JOIN LATERAL ({_DECIDED} AND terminal_id = t.terminal_id {_NEWEST}) newest
+    WHERE (%(merchant)s::bytea IS NULL OR t.merchant_id = %(merchant)s)
+    AND (%(terminal)s::bytea IS NULL OR t.terminal_id = %(terminal)s) {_NEWEST}"""  # noqa: S608
+
+
 def list_attempts(
     conn: Connection[Row],
     *,
@@ -323,20 +336,15 @@ def list_attempts(
     after: Cursor,
     limit: int,
 ) -> Page[AttemptRecord]:
-    query = """SELECT decided_at_ms, attempt_id, a.terminal_id, purpose, denial, account_id,
-        leaf_hash FROM attempts a JOIN terminals t ON t.terminal_id = a.terminal_id
-        WHERE (%(merchant)s::bytea IS NULL OR merchant_id = %(merchant)s)
-        AND (%(purpose)s::int IS NULL OR purpose = %(purpose)s)
-        AND (%(approved)s::bool IS NULL OR (denial IS NULL) = %(approved)s)
-        AND (%(terminal)s::bytea IS NULL OR a.terminal_id = %(terminal)s)
-        AND (decided_at_ms, attempt_id) < (%(at)s, %(id)s)
-        ORDER BY decided_at_ms DESC, attempt_id DESC LIMIT %(limit)s"""
+    """The newest of each terminal that is asked for, by its index, and of these the newest."""
+    narrowed = merchant is not None or terminal is not None
     wanted = {
         "merchant": _raw(merchant),
         "purpose": purpose,
         "approved": approved,
         "terminal": terminal.raw if terminal else None,
     }
+    query = _ATTEMPTS_OF if narrowed else _ATTEMPTS
     return _page(conn, query, wanted, after=after, limit=limit, read=_attempt)
 
 
