@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import click
-from rich.table import Table
+from rich.table import Column, Table
 
 from countenance.arguments import IdType, as_json
 from countenance.house import open_house
@@ -80,7 +80,7 @@ def list_tokens(limit: int, as_json: bool) -> None:
             ]
         )
         return
-    table = Table("token", "name", "scopes", "merchant", "until", "state")
+    table = Table(Column("token", no_wrap=True), "name", "scopes", "merchant", "until", "state")
     for found in rows:
         until = datetime.fromtimestamp(found.expires_at_ms / 1000, UTC)
         table.add_row(

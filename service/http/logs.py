@@ -28,7 +28,7 @@ _log: Any = structlog.wrap_logger(
         structlog.processors.JSONRenderer(sort_keys=True),
     ],
     wrapper_class=structlog.stdlib.BoundLogger,
-)
+).bind()
 
 
 def log_to(stream: TextIO) -> None:
