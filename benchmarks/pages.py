@@ -25,7 +25,7 @@ from service.embedded import open_embedded
 from service.keys import KeyRing
 from service.migrate import migrate
 from service.operators import records
-from service.operators.records import FIRST, Cursor
+from service.operators.pages import FIRST, Cursor
 from wire import envelope
 from wire.ids import AttemptId, MerchantId
 from wire.messages import Decision, Outcome, PaymentContext

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from flask import Flask, Response, current_app, request
 from flask_openapi3.openapi import OpenAPI
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from service.authorize import Authorizer
 from service.db import Database
@@ -95,9 +95,12 @@ def _fail(error: Exception) -> Response:
         metrics.unavailable.inc()
     else:
         log_unforeseen(error)
-    if request.path.startswith("/api/"):
-        return of_status(status).response()
-    return _plain(error, status)
+    if not request.path.startswith("/api/"):
+        return _plain(error, status)
+    response = of_status(status).response()
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    return response
 
 
 def _plain(error: Exception, status: int) -> Response:

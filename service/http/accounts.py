@@ -10,7 +10,7 @@ from service.http.models import AccountPath, IdempotencyHeader, PageQuery, TopUp
 from service.http.problems import Code, ProblemError, not_found
 from service.operators import records
 from service.operators.acts import Refusal
-from service.operators.records import FIRST
+from service.operators.pages import FIRST
 from service.operators.tokens import Scope
 from wire.denial import Denial
 from wire.ids import AccountId

@@ -13,7 +13,7 @@ from service.http.api import bearer, database, operation
 from service.http.models import AttemptQuery, EntryQuery, ReceiptPath
 from service.http.problems import not_found
 from service.operators import records
-from service.operators.records import FIRST
+from service.operators.pages import FIRST
 from service.operators.tokens import Scope
 from wire.messages import Purpose
 

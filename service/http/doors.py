@@ -13,7 +13,7 @@ from service.http.api import database, operation, operations
 from service.http.models import DoorPath, DoorRequest, GrantPath, GrantRequest, PageQuery
 from service.http.problems import Code, ProblemError, not_found
 from service.operators import records
-from service.operators.records import FIRST
+from service.operators.pages import FIRST
 from service.operators.tokens import Scope
 from wire.ids import DoorId
 

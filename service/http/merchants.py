@@ -12,7 +12,8 @@ from service.http.models import MerchantPath, MerchantRequest, PageQuery
 from service.http.problems import not_found
 from service.ledger import store as ledger
 from service.operators import records
-from service.operators.records import FIRST, MerchantRecord
+from service.operators.pages import FIRST
+from service.operators.records import MerchantRecord
 from service.operators.tokens import Scope
 from wire.ids import MerchantId
 

@@ -14,7 +14,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from service.operators.records import PAGE_MAX, Cursor
+from service.operators.pages import PAGE_MAX, Cursor
 from wire.denial import Denial, Reason
 from wire.errors import WireError
 from wire.ids import AccountId, AttemptId, DoorId, Id, MerchantId, TerminalId, TransferId

@@ -110,7 +110,7 @@ _DETAIL = {
     Code.BODY_TOO_LONG: "the body is too long",
     Code.NOT_JSON: "send application/json",
     Code.INTERNAL: "this is recorded under the request's id",
-    Code.UNAVAILABLE: "ask again: nothing was done, or the same request finds it done",
+    Code.UNAVAILABLE: "with an Idempotency-Key ask again; without one look first what was done",
 }
 
 

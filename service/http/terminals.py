@@ -11,7 +11,7 @@ from service.http.api import bearer, database, operation, operations
 from service.http.models import PageQuery, TerminalPath, TerminalRequest
 from service.http.problems import Code, ProblemError, not_found
 from service.operators import records
-from service.operators.records import FIRST
+from service.operators.pages import FIRST
 from service.operators.tokens import Scope
 from wire.messages import TerminalKind
 

@@ -1,64 +1,22 @@
 """What operators and merchants may read: pages of bounded size, newest first.
 
-Guarantees: no claim, embedding, score or key is among the columns. A page costs the same
-however far back it is: it goes on after the (time, id) of the last row. ``merchant`` narrows
-every query to what belongs to that merchant.
+Guarantees: no claim, embedding, score or key is among the columns; ``merchant`` narrows a
+query to what belongs to that merchant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, LiteralString, TypeVar
 
 from psycopg import Connection
 
 from service.db import Row
+from service.operators.pages import Cursor, Page, page
 from wire import envelope
 from wire.denial import Denial, Reason
-from wire.errors import MalformedError
-from wire.ids import ID_BYTES, AccountId, AttemptId, DoorId, MerchantId, TerminalId, TransferId
+from wire.ids import AccountId, AttemptId, DoorId, MerchantId, TerminalId, TransferId
 from wire.messages import Decision, PaymentContext, Purpose, TerminalKind
 from wire.money import Money
-
-PAGE_MAX = 100
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """After which row the next page begins. Text: milliseconds, a dot, the id's 32 hex digits."""
-
-    at_ms: int
-    raw: bytes
-
-    @classmethod
-    def parse(cls, text: str) -> Cursor:
-        """Raises :class:`MalformedError`."""
-        at_ms, _, body = text.partition(".")
-        if not (at_ms.isascii() and at_ms.isdigit() and len(at_ms) <= 18):
-            raise MalformedError("not a cursor")
-        try:
-            found = cls(int(at_ms), bytes.fromhex(body))
-        except ValueError as error:
-            raise MalformedError("not a cursor") from error
-        if len(found.raw) != ID_BYTES or str(found) != text:
-            raise MalformedError("not a cursor")
-        return found
-
-    def __str__(self) -> str:
-        return f"{self.at_ms}.{self.raw.hex()}"
-
-
-FIRST = Cursor(2**62, b"\xff" * ID_BYTES)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page(Generic[T]):
-    """``next`` is None on the last page."""
-
-    items: Sequence[T]
-    next: Cursor | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +137,7 @@ def list_accounts(conn: Connection[Row], *, after: Cursor, limit: int) -> Page[A
         _ACCOUNT + "WHERE (created_at_ms, account_id) < (%(at)s, %(id)s)"
         " ORDER BY created_at_ms DESC, account_id DESC LIMIT %(limit)s"
     )
-    return _page(conn, query, {}, after=after, limit=limit, read=_account)
+    return page(conn, query, {}, after=after, limit=limit, read=_account)
 
 
 _TERMINAL = """SELECT created_at_ms, terminal_id, kind, name, merchant_id, door_id,
@@ -217,7 +175,7 @@ def list_terminals(
         " ORDER BY created_at_ms DESC, terminal_id DESC LIMIT %(limit)s"
     )
     wanted = {"merchant": _raw(merchant)}
-    return _page(conn, query, wanted, after=after, limit=limit, read=_terminal)
+    return page(conn, query, wanted, after=after, limit=limit, read=_terminal)
 
 
 def _door(row: Row) -> DoorRecord:
@@ -233,7 +191,7 @@ def list_doors(conn: Connection[Row], *, after: Cursor, limit: int) -> Page[Door
     query = """SELECT created_at_ms, door_id, name FROM doors
         WHERE (created_at_ms, door_id) < (%(at)s, %(id)s)
         ORDER BY created_at_ms DESC, door_id DESC LIMIT %(limit)s"""
-    return _page(conn, query, {}, after=after, limit=limit, read=_door)
+    return page(conn, query, {}, after=after, limit=limit, read=_door)
 
 
 def list_grants(
@@ -254,7 +212,7 @@ def list_grants(
             valid_until_ms=row[4],
         )
 
-    return _page(conn, query, {"door": door.raw}, after=after, limit=limit, read=read)
+    return page(conn, query, {"door": door.raw}, after=after, limit=limit, read=read)
 
 
 _MERCHANT = """SELECT created_at_ms, merchant_id, name, currency FROM merchants
@@ -281,7 +239,7 @@ def list_merchants(
         " ORDER BY created_at_ms DESC, merchant_id DESC LIMIT %(limit)s"
     )
     wanted = {"merchant": _raw(merchant)}
-    return _page(conn, query, wanted, after=after, limit=limit, read=_merchant)
+    return page(conn, query, wanted, after=after, limit=limit, read=_merchant)
 
 
 def list_payments(
@@ -296,7 +254,7 @@ def list_payments(
         AND (t.created_at_ms, transfer_id) < (%(at)s, %(id)s)
         ORDER BY t.created_at_ms DESC, transfer_id DESC LIMIT %(limit)s"""
     wanted = {"merchant": merchant.raw}
-    return _page(conn, query, wanted, after=after, limit=limit, read=_payment)
+    return page(conn, query, wanted, after=after, limit=limit, read=_payment)
 
 
 def _payment(row: Row) -> PaymentRecord:
@@ -345,7 +303,7 @@ def list_attempts(
         "terminal": terminal.raw if terminal else None,
     }
     query = _ATTEMPTS_OF if narrowed else _ATTEMPTS
-    return _page(conn, query, wanted, after=after, limit=limit, read=_attempt)
+    return page(conn, query, wanted, after=after, limit=limit, read=_attempt)
 
 
 def _attempt(row: Row) -> AttemptRecord:
@@ -394,26 +352,3 @@ def list_entries(
 
 def _raw(merchant: MerchantId | None) -> bytes | None:
     return merchant.raw if merchant else None
-
-
-def _page(
-    conn: Connection[Row],
-    query: LiteralString,
-    wanted: Mapping[str, Any],
-    *,
-    after: Cursor,
-    limit: int,
-    read: Callable[[Row], T],
-) -> Page[T]:
-    """The first two columns are the time and id that the rows are sorted by."""
-    if not 1 <= limit <= PAGE_MAX:
-        raise ValueError(f"a page has 1 to {PAGE_MAX} rows")
-    rows = conn.execute(
-        query, {**wanted, "at": after.at_ms, "id": after.raw, "limit": limit + 1}
-    ).fetchall()
-    more = len(rows) > limit
-    rows = rows[:limit]
-    return Page(
-        items=[read(row) for row in rows],
-        next=Cursor(rows[-1][0], bytes(rows[-1][1])) if more else None,
-    )

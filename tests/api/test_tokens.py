@@ -15,7 +15,7 @@ from service.http.api import BODY_BYTES_MAX
 from service.http.models import example_id
 from service.ledger import store as ledger
 from service.operators import tokens
-from service.operators.records import Cursor
+from service.operators.pages import Cursor
 from service.operators.tokens import Scope
 from tests.api.client import Client, problem_of
 from tests.ceremony.house import House, enrol
@@ -206,6 +206,7 @@ def test_what_is_wrong_is_a_problem_that_echoes_nothing(house: House, api: Clien
         assert (answer.status_code, problem_of(answer)) == (status, code), (method, path, arguments)
         assert b"Traceback" not in answer.data
         assert answer.headers["Cache-Control"] == "no-store"
+        assert ("Allow" in answer.headers) is (status == 405)
     assert problem_of(house.client().get("/api/nothing")) == "not_found"
     answer = api.post("/doors", json={"name": "x", "hunter2": "s3cret"})
     assert b"hunter2" not in answer.data
