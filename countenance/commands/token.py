@@ -80,16 +80,17 @@ def list_tokens(limit: int, as_json: bool) -> None:
             ]
         )
         return
-    table = Table(Column("token", no_wrap=True), "name", "scopes", "merchant", "until", "state")
+    table = Table(
+        Column("token", no_wrap=True), "name", "scopes", "merchant", Column("until", no_wrap=True)
+    )
     for found in rows:
-        until = datetime.fromtimestamp(found.expires_at_ms / 1000, UTC)
+        until, state = datetime.fromtimestamp(found.expires_at_ms / 1000, UTC), _state(found)
         table.add_row(
             str(found.token),
             found.name,
             " ".join(sorted(found.scopes)),
             str(found.merchant or "-"),
-            f"{until:%Y-%m-%d}",
-            _state(found),
+            f"{until:%Y-%m-%d}" if state == "valid" else state,
         )
     console.print(table)
 
