@@ -23,6 +23,7 @@ COMMANDS = {
     "models": ("countenance.commands.models", "Model packs: convert."),
     "serve": ("countenance.commands.serve", "Run the verification service."),
     "terminal": ("countenance.commands.terminal", "Terminals: add, list, revoke."),
+    "token": ("countenance.commands.token", "API tokens: add, list, revoke."),
     "worker": ("countenance.commands.worker", "Run the tasks and their schedule."),
 }
 EXTRA_OF_MODULE = {

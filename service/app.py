@@ -1,30 +1,61 @@
-"""The Flask application.
+"""The Flask application: the terminals' endpoints, and the JSON API of operators.
 
 Guarantees: importing this loads neither OpenCV nor onnxruntime nor insightface; no answer
-carries a traceback; a body longer than a message may be is refused unread.
+carries a traceback; a body longer than a message may be is refused unread; what goes wrong
+under ``/api`` is a problem (RFC 9457).
 """
 
 from __future__ import annotations
 
-from flask import Flask, Response, current_app
-from werkzeug.exceptions import HTTPException
+from flask import Flask, Response, current_app, request
+from flask_openapi3.openapi import OpenAPI
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from service.authorize import Authorizer
 from service.db import Database
 from service.errors import Unavailable
+from service.http import accounts, audit, doors, merchants, terminals
+from service.http.api import json_api, refuse_invalid
+from service.http.document import INFO, SECURITY, serve_document
+from service.http.logs import log_requests, log_unforeseen
+from service.http.metrics import CONTENT_TYPE, Metrics
+from service.http.models import Problem
+from service.http.problems import ProblemError, of_status
+from service.http.strict_json import StrictJson
 from service.http.terminal import terminal_api
+from service.operators.acts import Operations
 from wire.codec import MAX_MESSAGE_BYTES
 
+VIEWS = (accounts, audit, doors, merchants, terminals)
 
-def create_app(authorizer: Authorizer, database: Database) -> Flask:
-    app = Flask("countenance", static_folder=None)
+
+def create_app(
+    authorizer: Authorizer, database: Database, operations: Operations | None = None
+) -> Flask:
+    """Without ``operations`` it serves terminals only: there is no ``/api``."""
+    metrics = Metrics()
+    app = OpenAPI(
+        "countenance",
+        static_folder=None,
+        doc_ui=False,
+        info=INFO,
+        security_schemes=SECURITY,
+        validation_error_model=Problem,
+        validation_error_callback=refuse_invalid,
+    )
+    app.json = StrictJson(app)
     app.config["MAX_CONTENT_LENGTH"] = MAX_MESSAGE_BYTES
-    app.extensions["authorizer"] = authorizer
-    app.extensions["database"] = database
+    app.extensions.update(authorizer=authorizer, metrics=metrics, operations=operations)
+    log_requests(app)
     app.register_blueprint(terminal_api)
+    if operations is not None:
+        app.register_api(json_api)
+        serve_document(app)
     app.add_url_rule("/healthz", view_func=_healthz)
     app.add_url_rule("/readyz", view_func=lambda: _readyz(database), endpoint="readyz")
+    app.add_url_rule("/metrics", view_func=lambda: _metrics(metrics), endpoint="metrics")
     app.register_error_handler(Exception, _fail)
+    app.after_request(_never_store)
     return app
 
 
@@ -41,9 +72,37 @@ def _readyz(database: Database) -> Response:
     return Response("ready\n", content_type="text/plain")
 
 
+def _metrics(metrics: Metrics) -> Response:
+    return Response(metrics.render(), content_type=CONTENT_TYPE)
+
+
+def _never_store(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
 def _fail(error: Exception) -> Response:
     """Only the kind of an unforeseen error is logged: its text may hold what must not be."""
+    if isinstance(error, ProblemError):
+        return error.response()
+    status = 500
     if isinstance(error, HTTPException):
-        return Response(f"{error.name}\n", error.code or 500, content_type="text/plain")
-    current_app.logger.error("unforeseen %s", type(error).__name__)
-    return Response("Internal Server Error\n", 500, content_type="text/plain")
+        status = error.code or 500
+    elif isinstance(error, Unavailable):
+        status = 503
+        metrics: Metrics = current_app.extensions["metrics"]
+        metrics.unavailable.inc()
+    else:
+        log_unforeseen(error)
+    if not request.path.startswith("/api/"):
+        return _plain(error, status)
+    response = of_status(status).response()
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    return response
+
+
+def _plain(error: Exception, status: int) -> Response:
+    name = error.name if isinstance(error, HTTPException) else "Internal Server Error"
+    return Response(f"{name}\n", status, content_type="text/plain")

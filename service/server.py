@@ -6,18 +6,17 @@ and in production against trials' shortcuts.
 
 from __future__ import annotations
 
-from flask import Flask
+import os
+from tempfile import TemporaryDirectory
+
 from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
 from face_engine.calibration import shipped
 from service import policies
-from service.app import create_app
-from service.authorize import Authorizer, Limits
 from service.clock import unix_ms
 from service.db import Database
-from service.errors import Misconfigured
 from service.keys import KeyRing
 from service.settings import Settings
 
@@ -39,35 +38,25 @@ def check_policy(database: Database, keys: KeyRing, *, production: bool) -> None
         policy.check_for_production()
 
 
-def wsgi() -> Flask:
-    """The WSGI application of one worker process; the database's URL must be set."""
-    settings = Settings.from_env()
-    if settings.database_url is None:
-        raise Misconfigured("COUNTENANCE_DATABASE_URL is not set")
-    database = Database.open(settings.database_url, size=settings.pool_size)
-    keys = open_keys(settings)
-    check_policy(database, keys, production=settings.production)
-    limits = Limits(
-        per_minute=settings.challenges_per_minute,
-        burst=max(20, settings.challenges_per_minute // 3),
-    )
-    return create_app(Authorizer(database, keys, shipped(), unix_ms, limits=limits), database)
-
-
 def serve(*, host: str, port: int, workers: int, threads: int) -> None:
-    """Serves until it is told to stop; failed workers are started anew."""
-    Server(
-        "service.server:wsgi",
-        address=host,
-        port=port,
-        interface=Interfaces.WSGI,
-        workers=workers,
-        blocking_threads=threads,
-        backlog=BACKLOG,
-        backpressure=max(BACKPRESSURE, threads),
-        factory=True,
-        websockets=False,
-        log_level=LogLevels.warning,
-        respawn_failed_workers=True,
-        workers_kill_timeout=KILL_TIMEOUT_S,
-    ).serve()
+    """Serves until it is told to stop; failed workers are started anew.
+
+    The metrics of all workers are summed in a folder of this run, which ends with it.
+    """
+    with TemporaryDirectory(prefix="countenance-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        Server(
+            "service.wsgi:wsgi",
+            address=host,
+            port=port,
+            interface=Interfaces.WSGI,
+            workers=workers,
+            blocking_threads=threads,
+            backlog=BACKLOG,
+            backpressure=max(BACKPRESSURE, threads),
+            factory=True,
+            websockets=False,
+            log_level=LogLevels.warning,
+            respawn_failed_workers=True,
+            workers_kill_timeout=KILL_TIMEOUT_S,
+        ).serve()

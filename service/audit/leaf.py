@@ -43,10 +43,14 @@ class ConfirmationLeaf(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActLeaf(Message):
-    """An administrative act: ``act`` is like ``account.suspend``, ``subject`` an id's text."""
+    """An administrative act: ``act`` is like ``account.suspend``, ``subject`` an id's text.
+
+    ``actor`` is the API token's id; absent for the commands on the service's own machine.
+    """
 
     kind: str = field(default="act", metadata=on_wire(1, codec.text(16)))
     at_ms: int = field(metadata=on_wire(2, codec.uint()))
     act: str = field(metadata=on_wire(3, codec.text(40)))
     subject: str = field(metadata=on_wire(4, codec.text(80)))
     nonce: bytes = field(metadata=on_wire(5, codec.octets(16)))
+    actor: str | None = field(metadata=on_wire(6, codec.text(80), optional=True))

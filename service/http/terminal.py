@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Blueprint, Response, current_app, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from service.authorize import Authorizer, Refused
 from service.clock import unix_ms
 from service.errors import Unavailable
+from service.http.metrics import Metrics
 from wire.codec import MAX_MESSAGE_BYTES
 from wire.denial import Denial, Reason
 from wire.envelope import Signed
@@ -36,12 +38,19 @@ def register() -> Response:
 
 @terminal_api.post("/challenges")
 def challenge() -> Response:
-    return _answer(_authorizer().challenge, 201)
+    answer = _answer(_authorizer().challenge, 201)
+    if answer.status_code == 201:
+        _metrics().challenges.inc()
+    return answer
 
 
 @terminal_api.post("/attempts")
 def authorize() -> Response:
-    return _answer(_authorizer().authorize, 200)
+    with _metrics().authorize_seconds.time():
+        answer = _answer(_authorizer().authorize, 200)
+    if answer.status_code == 200:
+        _metrics().count_decision(answer.get_data())
+    return answer
 
 
 @terminal_api.post("/confirmations")
@@ -54,16 +63,30 @@ def _authorizer() -> Authorizer:
     return found
 
 
+def _metrics() -> Metrics:
+    found: Metrics = current_app.extensions["metrics"]
+    return found
+
+
 def _answer(act: Callable[[bytes], Signed[Any] | bytes | Refused], status: int) -> Response:
     if request.mimetype != "application/cose":
         return _problem(415, Reason.EVIDENCE_NOT_ACCEPTED, f"send {COSE}")
-    if (request.content_length or 0) > MAX_MESSAGE_BYTES:
+    # One byte more than is taken: a body of unknown length is cut off at the limit, silently.
+    request.max_content_length = MAX_MESSAGE_BYTES + 1
+    try:
+        body = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        return _problem(413, Reason.EVIDENCE_NOT_ACCEPTED, "the body is too long")
+    if len(body) > MAX_MESSAGE_BYTES:
         return _problem(413, Reason.EVIDENCE_NOT_ACCEPTED, "the body is too long")
     try:
-        answer = act(request.get_data(cache=False))
+        answer = act(body)
     except Unavailable:
+        _metrics().unavailable.inc()
         return _problem(503, Reason.UNAVAILABLE, "ask again with the same bytes")
     if isinstance(answer, Refused):
+        if answer.reason is Reason.TOO_MANY_REQUESTS:
+            _metrics().rate_limited.labels("terminal").inc()
         return _problem(_STATUS.get(answer.denial, 400), answer.reason, answer.detail)
     raw = answer if isinstance(answer, bytes) else answer.raw
     return Response(raw, status, content_type=COSE)

@@ -1,14 +1,18 @@
 """The operators' acts, each in one transaction with its audit leaf.
 
-The caller must say who may call: the commands run on the service's own machine.
+The commands and the JSON API both call these. The caller must say who may call: the commands
+run on the service's own machine, and the API gives ``actor``, the token that it checked.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Set
 from dataclasses import dataclass
+from enum import StrEnum
 
 from psycopg import Connection
+from psycopg.errors import UniqueViolation
 
 from service.access import store as access
 from service.access.rules import Grant
@@ -19,6 +23,8 @@ from service.db import Database, Row
 from service.enrolment import accounts
 from service.keys import KeyRing
 from service.ledger import store as ledger
+from service.operators import records, tokens
+from service.operators.tokens import ApiToken, Scope, TokenId
 from service.terminals import registration
 from service.terminals import store as terminals
 from service.terminals.store import Terminal
@@ -28,11 +34,20 @@ from wire.messages import TerminalKind
 from wire.money import Money
 
 
+class Refusal(StrEnum):
+    """Why an act was not carried out, where the ledger did not say it."""
+
+    ACCOUNT_UNKNOWN = "account_unknown"
+    ACCOUNT_ERASED = "account_erased"
+    TRANSFER_ID_REUSED = "transfer_id_reused"
+
+
 @dataclass(frozen=True, slots=True)
 class Operations:
     database: Database
     keys: KeyRing
     clock: Clock = unix_ms
+    actor: TokenId | None = None
 
     def add_merchant(self, name: str, currency: str) -> MerchantId:
         merchant = MerchantId.new()
@@ -94,14 +109,32 @@ class Operations:
                 self._record(conn, "terminal.revoke", terminal)
         return done
 
-    def top_up(self, account: AccountId, money: Money) -> Denial | None:
+    def top_up(
+        self, account: AccountId, money: Money, *, transfer: TransferId | None = None
+    ) -> Denial | Refusal | None:
+        """None where the money is in the wallet: asked again with the same id, it is no error."""
+        wanted = transfer or TransferId.new()
+        try:
+            return self._top_up(account, money, wanted)
+        except UniqueViolation:
+            # Another request with this id was faster: its transfer is there to be seen now.
+            return self._top_up(account, money, wanted)
+
+    def _top_up(
+        self, account: AccountId, money: Money, transfer: TransferId
+    ) -> Denial | Refusal | None:
         with self.database.transaction() as conn:
+            earlier = records.find_transfer(conn, transfer)
+            if earlier is not None:
+                same = earlier == records.TopUp(transfer=transfer, account=account, money=money)
+                return None if same else Refusal.TRANSFER_ID_REUSED
+            state = records.account_state(conn, account)
+            if state is None:
+                return Refusal.ACCOUNT_UNKNOWN
+            if state == "erased":
+                return Refusal.ACCOUNT_ERASED
             denial = ledger.top_up(
-                conn,
-                transfer=TransferId.new(),
-                account=account,
-                money=money,
-                now_ms=self.clock(),
+                conn, transfer=transfer, account=account, money=money, now_ms=self.clock()
             )
             if denial is None:
                 self._record(conn, "account.top-up", account)
@@ -133,6 +166,45 @@ class Operations:
                 self._record(conn, "door.revoke", account)
         return done
 
+    def add_token(
+        self, name: str, scopes: Set[Scope], *, merchant: MerchantId | None, days: int
+    ) -> tuple[TokenId, str]:
+        """Returns the token's id and the token, which is shown only now.
+
+        Raises ValueError for no scopes, for a merchant's token with scopes that are an
+        operator's, and for more than ``TTL_DAYS_MAX`` days.
+        """
+        if not scopes or (merchant and not scopes <= tokens.MERCHANT_SCOPES):
+            raise ValueError("a token has scopes, and a merchant's only those of merchants")
+        if not 1 <= days <= tokens.TTL_DAYS_MAX:
+            raise ValueError(f"a token lives 1 to {tokens.TTL_DAYS_MAX} days")
+        secret, now_ms = tokens.new_token(), self.clock()
+        token = ApiToken(
+            token=TokenId.new(),
+            name=name,
+            scopes=frozenset(scopes),
+            merchant=merchant,
+            created_at_ms=now_ms,
+            expires_at_ms=now_ms + days * tokens.DAY_MS,
+        )
+        with self.database.transaction() as conn:
+            tokens.add(conn, token, digest=tokens.token_hash(secret, self.keys.claims))
+            self._record(conn, "token.add", token.token)
+        return token.token, secret
+
+    def revoke_token(self, token: TokenId) -> bool:
+        with self.database.transaction() as conn:
+            done = tokens.revoke(conn, token, now_ms=self.clock())
+            if done:
+                self._record(conn, "token.revoke", token)
+        return done
+
     def _record(self, conn: Connection[Row], act: str, subject: Id) -> bytes:
-        leaf = ActLeaf(at_ms=self.clock(), act=act, subject=str(subject), nonce=os.urandom(16))
+        leaf = ActLeaf(
+            at_ms=self.clock(),
+            act=act,
+            subject=str(subject),
+            nonce=os.urandom(16),
+            actor=str(self.actor) if self.actor else None,
+        )
         return log.append(conn, leaf.encode())

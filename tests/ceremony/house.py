@@ -23,6 +23,7 @@ from service.authorize import Authorizer, Limits
 from service.db import Database
 from service.keys import KeyRing
 from service.ledger import store as ledger
+from service.operators.acts import Operations
 from service.terminals import registration
 from service.terminals import store as terminals
 from service.terminals.store import Terminal
@@ -104,7 +105,8 @@ class House:
         authorizer = Authorizer(
             self.database, self.keys, {MODEL_ID: CALIBRATION}, self.clock, limits=self.limits
         )
-        self.app = create_app(authorizer, self.database)
+        self.operations = Operations(self.database, self.keys, self.clock)
+        self.app = create_app(authorizer, self.database, self.operations)
         with self.database.transaction() as conn:
             conn.execute(
                 "INSERT INTO merchants (merchant_id, name, currency, created_at_ms)"

@@ -1,0 +1,101 @@
+"""Accounts: read, top up, suspend, resume, erase."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from service.http import models
+from service.http.api import database, operation, operations
+from service.http.models import AccountPath, IdempotencyHeader, PageQuery, TopUpRequest
+from service.http.problems import Code, ProblemError, not_found
+from service.operators import records
+from service.operators.acts import Refusal
+from service.operators.pages import FIRST
+from service.operators.tokens import Scope
+from wire.denial import Denial
+from wire.ids import AccountId
+from wire.money import Money
+
+_REFUSED = {
+    Refusal.ACCOUNT_UNKNOWN: (Code.NOT_FOUND, "there is no such account"),
+    Refusal.ACCOUNT_ERASED: (Code.ACCOUNT_ERASED, "the account was erased"),
+    Refusal.TRANSFER_ID_REUSED: (
+        Code.TRANSFER_ID_REUSED,
+        "this transfer id was used for another transfer",
+    ),
+    Denial.CURRENCY_MISMATCH: (Code.CURRENCY_MISMATCH, "the wallet has another currency"),
+}
+
+
+@operation("get", "/accounts", Scope.ACCOUNTS_READ, models.AccountPage)
+def list_accounts(query: PageQuery) -> BaseModel:
+    """Accounts, the newest first."""
+    with database().transaction() as conn:
+        page = records.list_accounts(conn, after=query.after or FIRST, limit=query.limit)
+    return models.AccountPage.model_validate(page)
+
+
+@operation("get", "/accounts/<account>", Scope.ACCOUNTS_READ, models.Account)
+def show_account(path: AccountPath) -> BaseModel:
+    """One account."""
+    return _show(path.account)
+
+
+@operation("post", "/accounts/<account>/top-ups", Scope.ACCOUNTS_WRITE, models.TopUp, status=201)
+def top_up(path: AccountPath, header: IdempotencyHeader, body: TopUpRequest) -> BaseModel:
+    """Put outside money into an account's wallet.
+
+    Asked again with the same key and content, it answers the same and books nothing.
+    """
+    money = Money(amount_minor=body.amount_minor, currency=body.currency)
+    refusal = operations().top_up(path.account, money, transfer=header.idempotency_key)
+    if refusal is not None:
+        raise ProblemError(*_REFUSED[refusal])
+    return models.TopUp(
+        transfer=header.idempotency_key,
+        account=path.account,
+        amount_minor=body.amount_minor,
+        currency=body.currency,
+    )
+
+
+@operation("post", "/accounts/<account>/suspend", Scope.ACCOUNTS_WRITE, models.Account)
+def suspend_account(path: AccountPath) -> BaseModel:
+    """Deny every attempt on the account from now on."""
+    return _set(path.account, active=False)
+
+
+@operation("post", "/accounts/<account>/resume", Scope.ACCOUNTS_WRITE, models.Account)
+def resume_account(path: AccountPath) -> BaseModel:
+    """Lift a suspension or a lockout."""
+    return _set(path.account, active=True)
+
+
+@operation("post", "/accounts/<account>/erase", Scope.ACCOUNTS_WRITE, models.Erasure)
+def erase_account(path: AccountPath) -> BaseModel:
+    """Destroy the account's data key, references, claims and PIN, for ever."""
+    leaf_hash = operations().erase_account(path.account)
+    if leaf_hash is None:
+        raise _absent(path.account)
+    return models.Erasure(account=path.account, state="erased", leaf_hash=leaf_hash.hex())
+
+
+def _set(account: AccountId, *, active: bool) -> BaseModel:
+    if not operations().set_account(account, active=active):
+        raise _absent(account)
+    return _show(account)
+
+
+def _show(account: AccountId) -> BaseModel:
+    with database().transaction() as conn:
+        found = records.find_account(conn, account)
+    if found is None:
+        raise not_found()
+    return models.Account.model_validate(found)
+
+
+def _absent(account: AccountId) -> ProblemError:
+    """Why an act on an account did nothing."""
+    with database().transaction() as conn:
+        known = records.find_account(conn, account) is not None
+    return ProblemError(*_REFUSED[Refusal.ACCOUNT_ERASED]) if known else not_found()

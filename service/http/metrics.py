@@ -1,0 +1,70 @@
+"""Prometheus metrics of the service.
+
+Guarantees: every label's values are a closed set of names in the code, so the number of
+series has a bound. With ``PROMETHEUS_MULTIPROC_DIR`` set, as ``countenance serve`` does, any
+worker process answers with the sum over all of them, those that ended included; without it,
+with its own.
+
+The caller must still keep ``/metrics`` from the public: the figures are a business's own.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from wire.envelope import parse
+from wire.messages import Decision, purpose_of
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.decisions = Counter(
+            "countenance_decisions",
+            "Decisions that were answered, repeated answers included.",
+            ("purpose", "outcome", "reason"),
+            registry=self._registry,
+        )
+        self.authorize_seconds = Histogram(
+            "countenance_authorize_seconds",
+            "Time from an attempt's bytes to its answer.",
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self.challenges = Counter(
+            "countenance_challenges", "Challenges that were issued.", registry=self._registry
+        )
+        self.rate_limited = Counter(
+            "countenance_rate_limited",
+            "Requests refused because their sender asked too often.",
+            ("sender",),
+            registry=self._registry,
+        )
+        self.unavailable = Counter(
+            "countenance_unavailable",
+            "Requests refused because the database did not answer.",
+            registry=self._registry,
+        )
+
+    def count_decision(self, raw: bytes) -> None:
+        """Counts a decision that this service signed."""
+        decision = parse(raw, Decision).message
+        self.decisions.labels(
+            purpose_of(decision.context).name.lower(),
+            decision.outcome.name.lower(),
+            decision.reason or "",
+        ).inc()
+
+    def render(self) -> bytes:
+        """The text exposition format."""
+        registry = self._registry
+        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
