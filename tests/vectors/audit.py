@@ -60,7 +60,16 @@ LEAVES = (
         account=None,
     ),
     ConfirmationLeaf(at_ms=NOW_MS, attempt=ATTEMPT, completion=Completion.COMPLETED, finding=None),
-    ActLeaf(at_ms=NOW_MS, act="account.suspend", subject=str(ACCOUNT), nonce=fixed("act", 16)),
+    *(
+        ActLeaf(
+            at_ms=NOW_MS,
+            act="account.suspend",
+            subject=str(ACCOUNT),
+            nonce=fixed("act", 16),
+            actor=actor,
+        )
+        for actor in (None, "tok_aaaaaaaaaaaaaaaaaaaaaaaaaa")
+    ),
 )
 
 
