@@ -1,12 +1,13 @@
 """A service on this machine for demonstrations and tests: real processes, loopback only.
 
-Guarantee: what was started is stopped when the block ends, by its own process id, within
-bounded time.
+Guarantees: what was started is stopped when the block ends, by its own process id, within
+bounded time; the environment is then as it was.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -31,7 +32,7 @@ CHALLENGES_PER_MINUTE = 1_000_000
 
 @dataclass
 class Stage:
-    """A running service; ``server`` may be killed and :meth:`restart`-ed by tests."""
+    """A running service; tests kill its parts and start them again."""
 
     house: House
     port: int
@@ -50,6 +51,19 @@ class Stage:
 
     def start_worker(self) -> None:
         self.worker = self._spawn("worker")
+
+    def kill_server(self) -> None:
+        """SIGKILL to all of the server's processes at once, as a power cut would."""
+        _kill(self.server)
+
+    def kill_worker(self) -> None:
+        if self.worker is not None:
+            _kill(self.worker)
+
+    def kill_database(self) -> None:
+        """SIGKILL to PostgreSQL's first process; the others then end by themselves."""
+        pid_file = self.house.settings.home / "postgres" / "postmaster.pid"
+        os.kill(int(pid_file.read_text().split()[0]), signal.SIGKILL)
 
     def _spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
@@ -87,6 +101,11 @@ class Stage:
                 process.wait()
 
 
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 def trial_policy(level: Level | None) -> Policy:
     """The default policy, for simulated customers and files; ``level`` replaces every tier's."""
     standard = default_policy()
@@ -113,10 +132,7 @@ def set_stage(
 ) -> Iterator[Stage]:
     """Starts database, service and worker in development mode under ``home``."""
     home.mkdir(mode=0o711, parents=True, exist_ok=True)
-    os.environ["COUNTENANCE_HOME"] = str(home)
-    os.environ["COUNTENANCE_MODE"] = "development"
-    os.environ["COUNTENANCE_CHALLENGES_PER_MINUTE"] = str(CHALLENGES_PER_MINUTE)
-    with open_house() as house:
+    with _environment(home), open_house() as house:
         with house.database.transaction() as conn:
             policies.publish(conn, trial_policy(level), house.keys.signing, now_ms=unix_ms())
         stage = Stage(house, _free_port(), home / "demo.log", workers)
@@ -128,6 +144,20 @@ def set_stage(
             yield stage
         finally:
             stage.stop()
+
+
+@contextmanager
+def _environment(home: Path) -> Iterator[None]:
+    """The settings of the stage, which its processes inherit."""
+    before = dict(os.environ)
+    os.environ["COUNTENANCE_HOME"] = str(home)
+    os.environ["COUNTENANCE_MODE"] = "development"
+    os.environ["COUNTENANCE_CHALLENGES_PER_MINUTE"] = str(CHALLENGES_PER_MINUTE)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _free_port() -> int:
