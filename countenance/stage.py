@@ -39,7 +39,7 @@ class Stage:
     log: Path
     workers: int
     server: subprocess.Popen[bytes] = field(init=False)
-    worker: subprocess.Popen[bytes] | None = None
+    tasks: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -49,16 +49,16 @@ class Stage:
         arguments = ["serve", "--port", str(self.port), "--workers", str(self.workers)]
         self.server = self._spawn(*arguments)
 
-    def start_worker(self) -> None:
-        self.worker = self._spawn("worker")
+    def start_worker(self, *options: str) -> None:
+        self.tasks.append(self._spawn("worker", *options))
 
     def kill_server(self) -> None:
         """SIGKILL to all of the server's processes at once, as a power cut would."""
         _kill(self.server)
 
-    def kill_worker(self) -> None:
-        if self.worker is not None:
-            _kill(self.worker)
+    def kill_workers(self) -> None:
+        while self.tasks:
+            _kill(self.tasks.pop())
 
     def kill_database(self) -> None:
         """SIGKILL to PostgreSQL's first process; the others then end by themselves."""
@@ -90,9 +90,7 @@ class Stage:
         raise RuntimeError(f"the service did not start: see {self.log}")
 
     def stop(self) -> None:
-        for process in (self.worker, self.server):
-            if process is None or process.poll() is not None:
-                continue
+        for process in (*self.tasks, self.server):
             process.terminate()
             try:
                 process.wait(STOP_TIMEOUT_S)
