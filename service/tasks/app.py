@@ -32,7 +32,12 @@ def make_celery(settings: Settings) -> Celery:
     if settings.database_url is None:
         raise Misconfigured("COUNTENANCE_DATABASE_URL is not set")
     app = Celery("countenance", broker=settings.broker_url or "pgmq://")
-    transport: dict[str, object] = {"visibility_timeout": VISIBLE_AGAIN_S}
+    transport: dict[str, object] = {
+        "visibility_timeout": VISIBLE_AGAIN_S,
+        # Redis: look at each sweep, every 10 s, for what killed workers had taken.
+        "unacked_restore_throttle": 1,
+        "unacked_mutex_expire": VISIBLE_AGAIN_S,
+    }
     if settings.broker_url is None:
         transport |= {
             "conn_string": _queue_conninfo(settings.database_url),

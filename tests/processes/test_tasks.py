@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from uuid import uuid4
 
 import psycopg
@@ -155,9 +155,7 @@ def test_what_a_killed_worker_had_begun_is_done_by_the_next(
     hold(stage, customer, atm, for_ms=1)
     with make_celery(Settings.from_env()) as celery, psycopg.connect(stage.house.url) as conn:
         celery.send_task("expire")
-        conn.execute(
-            "SELECT 1 FROM ledger_accounts WHERE owner = %s FOR UPDATE", (customer.raw,)
-        )
+        conn.execute("SELECT 1 FROM ledger_accounts WHERE owner = %s FOR UPDATE", (customer.raw,))
         stage.start_worker("--no-beat")
         wait_until("the task is taken", lambda: blocks(stage, conn.info.backend_pid))
         stage.kill_workers()
@@ -185,10 +183,11 @@ def test_tasks_run_twice_and_at_once_do_their_work_once(
 
     hold(stage, customer, atm, for_ms=1)
     time.sleep(0.01)
-    with ThreadPoolExecutor(8) as threads:
-        done = [threads.submit(task) for task in (app.expire, app.checkpoint) * 8]
-    for future in done:
-        future.result()
+    with closing(app._database()), ThreadPoolExecutor(8) as threads:
+        done = [threads.submit(task) for task in (app.expire.run, app.checkpoint.run) * 8]
+        for future in done:
+            future.result()
+    app._database.cache_clear()
     assert held_minor(stage, customer) == 0
     with stage.house.database.transaction() as conn:
         expired = conn.execute(
@@ -198,5 +197,3 @@ def test_tasks_run_twice_and_at_once_do_their_work_once(
         ).fetchone()
     assert expired == (1,)
     verify(stage.house)
-    app._database().close()
-    app._database.cache_clear()
