@@ -5,8 +5,8 @@
 The service runs as it ships: granian, embedded PostgreSQL with fsync. Eight terminals, in
 processes of their own, first make their evidence and then send it, one after the other each.
 The limit: the very SQL statements of such an attempt, as psycopg sent them, replayed by eight
-plain connections in processes of their own, without any service. Both share this machine's
-processors with their clients.
+plain connections in processes of their own, each attempt in one round trip, without any
+service. Both share this machine's processors with their clients.
 """
 
 from __future__ import annotations
@@ -179,11 +179,9 @@ def send_all(url: str, pieces: list[bytes]) -> Iterator[None]:
 def replay_all(url: str, attempts: list[list[Statement]]) -> Iterator[None]:
     with psycopg.connect(url, autocommit=True) as conn:
         for statements in attempts:
-            with conn.transaction():
+            with conn.pipeline(), conn.transaction():
                 for query, values in statements:
-                    found = conn.execute(query, values)
-                    if found.description:
-                        found.fetchall()
+                    conn.execute(query, values)
             yield
 
 
