@@ -80,7 +80,7 @@ def _queue_conninfo(url: str) -> str:
 
     What follows the password wins, so the URL's own parameters stand there, all and quoted.
     """
-    whole = make_conninfo(**conninfo_to_dict(url))
+    whole = make_conninfo("", **conninfo_to_dict(url))
     return make_conninfo(password=f"'' {whole}")
 
 
