@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any, ClassVar
@@ -31,8 +31,9 @@ from rich.console import Console
 from rich.table import Table
 
 from countenance.output import emit_json
-from countenance.stage import Stage, set_stage
+from countenance.stage import Stage, set_stage, trial_policy
 from face_engine.calibration import shipped
+from service import policies
 from service.authorize import Authorizer
 from service.clock import unix_ms
 from service.db import Database
@@ -45,6 +46,7 @@ from wire.messages import Decision, Evidence, Level, TerminalKind
 TERMINALS = 8
 START_MINOR = 10**9
 WAIT_MAX_S = 120
+CHALLENGE_TTL_MS = 300_000
 Statement = tuple[str, tuple[Any, ...]]
 
 
@@ -94,6 +96,9 @@ def main(payments: int, workers: int, as_json: bool) -> None:
         os.environ.pop(name, None)
     try:
         with set_stage(home, level=Level.NONE, worker=False, workers=workers) as stage:
+            policy = replace(trial_policy(Level.NONE), challenge_ttl_ms=CHALLENGE_TTL_MS)
+            with stage.house.database.transaction() as conn:
+                policies.publish(conn, policy, stage.house.keys.signing, now_ms=unix_ms())
             console.print(f"{TERMINALS} terminals make {payments} pieces of evidence each …")
             work, recordings = prepare(stage, payments)
             service = run(send_all, [(stage.url, each) for each in work])
