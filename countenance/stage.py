@@ -95,8 +95,7 @@ class Stage:
             try:
                 process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                _kill(process)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
