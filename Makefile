@@ -1,12 +1,12 @@
 .DEFAULT_GOAL := help
-UV := $(shell command -v uv 2>/dev/null || echo python3 -m uv)
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --all-extras
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 setup:  ## Install everything from the lock file (gets uv by pip where it is missing)
-	@command -v uv >/dev/null || python3 -m uv --version >/dev/null 2>&1 || python3 -m pip install --quiet uv
+	@command -v uv >/dev/null || test -x .uv/bin/uv || python3 -m pip install --quiet --target .uv uv
 	$(UV) sync --frozen --all-extras --quiet
 
 test: setup  ## Run the tests

@@ -1,12 +1,13 @@
 """A service on this machine for demonstrations and tests: real processes, loopback only.
 
-Guarantee: what was started is stopped when the block ends, by its own process id, within
-bounded time.
+Guarantees: what was started is stopped when the block ends, by its own process id, within
+bounded time; the environment is then as it was.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -31,14 +32,14 @@ CHALLENGES_PER_MINUTE = 1_000_000
 
 @dataclass
 class Stage:
-    """A running service; ``server`` may be killed and :meth:`restart`-ed by tests."""
+    """A running service; tests kill its parts and start them again."""
 
     house: House
     port: int
     log: Path
     workers: int
     server: subprocess.Popen[bytes] = field(init=False)
-    worker: subprocess.Popen[bytes] | None = None
+    tasks: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -48,8 +49,21 @@ class Stage:
         arguments = ["serve", "--port", str(self.port), "--workers", str(self.workers)]
         self.server = self._spawn(*arguments)
 
-    def start_worker(self) -> None:
-        self.worker = self._spawn("worker")
+    def start_worker(self, *options: str) -> None:
+        self.tasks.append(self._spawn("worker", *options))
+
+    def kill_server(self) -> None:
+        """SIGKILL to all of the server's processes at once, as a power cut would."""
+        _kill(self.server)
+
+    def kill_workers(self) -> None:
+        while self.tasks:
+            _kill(self.tasks.pop())
+
+    def kill_database(self) -> None:
+        """SIGKILL to PostgreSQL's first process; the others then end by themselves."""
+        pid_file = self.house.settings.home / "postgres" / "postmaster.pid"
+        os.kill(int(pid_file.read_text().split()[0]), signal.SIGKILL)
 
     def _spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
@@ -76,15 +90,17 @@ class Stage:
         raise RuntimeError(f"the service did not start: see {self.log}")
 
     def stop(self) -> None:
-        for process in (self.worker, self.server):
-            if process is None or process.poll() is not None:
-                continue
+        for process in (*self.tasks, self.server):
             process.terminate()
             try:
                 process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                _kill(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def trial_policy(level: Level | None) -> Policy:
@@ -113,10 +129,7 @@ def set_stage(
 ) -> Iterator[Stage]:
     """Starts database, service and worker in development mode under ``home``."""
     home.mkdir(mode=0o711, parents=True, exist_ok=True)
-    os.environ["COUNTENANCE_HOME"] = str(home)
-    os.environ["COUNTENANCE_MODE"] = "development"
-    os.environ["COUNTENANCE_CHALLENGES_PER_MINUTE"] = str(CHALLENGES_PER_MINUTE)
-    with open_house() as house:
+    with _environment(home), open_house() as house:
         with house.database.transaction() as conn:
             policies.publish(conn, trial_policy(level), house.keys.signing, now_ms=unix_ms())
         stage = Stage(house, _free_port(), home / "demo.log", workers)
@@ -128,6 +141,20 @@ def set_stage(
             yield stage
         finally:
             stage.stop()
+
+
+@contextmanager
+def _environment(home: Path) -> Iterator[None]:
+    """The settings of the stage, which its processes inherit."""
+    before = dict(os.environ)
+    os.environ["COUNTENANCE_HOME"] = str(home)
+    os.environ["COUNTENANCE_MODE"] = "development"
+    os.environ["COUNTENANCE_CHALLENGES_PER_MINUTE"] = str(CHALLENGES_PER_MINUTE)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _free_port() -> int:

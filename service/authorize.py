@@ -188,6 +188,7 @@ class Authorizer:
         self._clock = clock
         self._limits = limits or Limits()
         self._pins = PinHasher(keys.pins)
+        self._policies: dict[int, Policy] = {}
         self._decoys = {
             model_id: _decoy(calibration, keys) for model_id, calibration in calibrations.items()
         }
@@ -286,9 +287,10 @@ class Authorizer:
             if earlier is not None:
                 return earlier
             now_ms = self._clock()
-            challenged = self._consume(conn, authenticated, counter, now_ms)  # (4)
-            verdict = self._judge(conn, challenged, now_ms)  # (5) to (9)
-            return self._record(conn, authenticated, challenged, verdict, now_ms)  # (10), (11)
+            with conn.pipeline():  # what needs no answer does not wait for one
+                challenged = self._consume(conn, authenticated, counter, now_ms)  # (4)
+                verdict = self._judge(conn, challenged, now_ms)  # (5) to (9)
+                return self._record(conn, authenticated, challenged, verdict, now_ms)  # (10), (11)
 
     def _judge(
         self, conn: Connection[Row], challenged: Challenged | Denied, now_ms: int
@@ -341,11 +343,17 @@ class Authorizer:
         terminals.advance_counter(conn, found.terminal.terminal, evidence.counter)
         if isinstance(challenge, Denial):
             return Denied(challenge)
-        policy = policies.load(conn, challenge.policy_version, self._keys.signing)
+        policy = self._policy(conn, challenge.policy_version)
         tier = policy.tier_for(evidence.context)
         if tier is None:
             return Denied(Denial.LIMIT_EXCEEDED)
         return Challenged(found, challenge, policy, tier)
+
+    def _policy(self, conn: Connection[Row], version: int) -> Policy:
+        """A version never changes, so its signature is checked once."""
+        if version not in self._policies:
+            self._policies[version] = policies.load(conn, version, self._keys.signing)
+        return self._policies[version]
 
     def _open(self, challenged: Challenged) -> Opened | Denied:
         evidence = challenged.authenticated.evidence.message

@@ -3,8 +3,9 @@
 Guarantees: the cluster lives in ``home/postgres`` (mode 0700), takes connections only over a
 socket in a private folder, and asks for a SCRAM password that is kept in a file of mode 0600.
 Processes that use one home share one server; the last that leaves stops it, and one that was
-killed counts as having left. A server that was killed is started again by the next that opens
-it. Started as root, the server runs as an unprivileged user.
+killed counts as having left. A server that was killed is started again, at the same address,
+within seconds by those that use it, or by the next that opens it. Started as root, the server
+runs as an unprivileged user.
 
 The caller must still connect anew after the server was killed, and, as root, choose a home
 whose parents that user may enter (``/var/lib/countenance``, say).
@@ -17,14 +18,17 @@ import os
 import pwd
 import secrets
 import shutil
+import socket
+import stat
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event, Thread
 from urllib.parse import quote, urlencode
 
 import psycopg
@@ -36,6 +40,8 @@ PORT = 5432
 WAIT_S = 30
 STARTS_MAX = 50
 PAUSE_S = 0.2
+WATCH_S = 1.0
+FOLDER_PREFIX = "countenance-"
 SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -63,9 +69,14 @@ def open_embedded(home: Path, *, durable: bool = True) -> Iterator[str]:
         with _exclusive(home):
             fcntl.flock(users, fcntl.LOCK_SH)
             url = cluster.url() or cluster.start(durable=durable)
+        ended = Event()
+        watch = Thread(target=_watch, args=(home, cluster, durable, ended), daemon=True)
+        watch.start()
         try:
             yield url
         finally:
+            ended.set()
+            watch.join()
             with _exclusive(home):
                 try:
                     fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -73,6 +84,16 @@ def open_embedded(home: Path, *, durable: bool = True) -> Iterator[str]:
                     pass
                 else:
                     cluster.stop()
+
+
+def _watch(home: Path, cluster: Cluster, durable: bool, ended: Event) -> None:
+    """Starts a server that was killed again, until ``ended``."""
+    while not ended.wait(WATCH_S):
+        if cluster.listens():
+            continue
+        with _exclusive(home), suppress(Unavailable):
+            if not ended.is_set() and cluster.url() is None:
+                cluster.start(durable=durable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +110,41 @@ class Cluster:
 
     def url(self) -> str | None:
         """Where the running server listens; None where none answers."""
+        folder = self._socket_folder()
+        if folder is None:
+            return None
+        url = self._url(str(folder))
         try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
-            url = self._url(lines[4])
             psycopg.connect(url, connect_timeout=5).close()
-        except (OSError, IndexError, psycopg.OperationalError):
+        except psycopg.OperationalError:
             return None
         return url
+
+    def listens(self) -> bool:
+        """Whether something takes connections; cheaper to ask than :meth:`url`."""
+        folder = self._socket_folder()
+        if folder is None:
+            return False
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(folder / f".s.PGSQL.{PORT}")) == 0
+
+    def _socket_folder(self) -> Path | None:
+        """Where the server that runs, or was killed, has its socket.
+
+        The server's user may write the file that says so: only what we made for it counts.
+        """
+        try:
+            folder = Path((self.data / "postmaster.pid").read_text().splitlines()[4])
+            found, data = folder.lstat(), self.data.stat()
+        except (OSError, IndexError):
+            return None
+        ours = (
+            folder.name.startswith(FOLDER_PREFIX)
+            and stat.S_ISDIR(found.st_mode)
+            and stat.S_IMODE(found.st_mode) == 0o700
+            and found.st_uid == data.st_uid
+        )
+        return folder if ours else None
 
     def _url(self, folder: str, database: str = DATABASE) -> str:
         where = urlencode({"host": folder, "port": PORT})
@@ -104,7 +153,7 @@ class Cluster:
     def start(self, *, durable: bool) -> str:
         if not self.data.exists():
             self._initialize()
-        folder = tempfile.mkdtemp(prefix="countenance-")
+        folder = str(self._socket_folder() or tempfile.mkdtemp(prefix=FOLDER_PREFIX))
         self._give(Path(folder))
         settings = SETTINGS | ({} if durable else {"fsync": "off", "full_page_writes": "off"})
         options = " ".join(f"--{name}='{value}'" for name, value in settings.items())
@@ -121,16 +170,14 @@ class Cluster:
 
     def stop(self) -> None:
         """Ends the server: politely, then by dropping its work; bounded."""
-        try:
-            folder = (self.data / "postmaster.pid").read_text().splitlines()[4]
-        except (OSError, IndexError):
-            return
+        folder = self._socket_folder()
         for mode in ("fast", "immediate"):
             if self._run(
                 "pg_ctl", "stop", "-D", str(self.data), "-m", mode, "-w", "-t", str(WAIT_S), "-s"
             ):
                 break
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _initialize(self) -> None:
         """Makes the cluster under another name first, so that half of one is never used."""
@@ -246,4 +293,8 @@ def _exclusive(home: Path) -> Iterator[None]:
     lock_file.touch(mode=0o600)
     with lock_file.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:
+            # Closing is not enough where a process forked meanwhile.
+            fcntl.flock(lock, fcntl.LOCK_UN)

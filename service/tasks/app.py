@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 
 from celery import Celery
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from service.audit import log
 from service.clock import unix_ms
@@ -21,20 +22,25 @@ from service.settings import Settings
 from service.terminals import challenges
 
 QUEUE = "countenance"
-EXPIRE_EVERY_S = 15.0
+EXPIRE_EVERY_S = 5.0
 CHECKPOINT_EVERY_S = 5.0
-VISIBLE_AGAIN_S = 60
-TASK_TIME_MAX_S = 50
+VISIBLE_AGAIN_S = 20
+TASK_TIME_MAX_S = 15
 
 
 def make_celery(settings: Settings) -> Celery:
     if settings.database_url is None:
         raise Misconfigured("COUNTENANCE_DATABASE_URL is not set")
     app = Celery("countenance", broker=settings.broker_url or "pgmq://")
-    transport: dict[str, object] = {"visibility_timeout": VISIBLE_AGAIN_S}
+    transport: dict[str, object] = {
+        "visibility_timeout": VISIBLE_AGAIN_S,
+        # Redis: look at each sweep, every 10 s, for what killed workers had taken.
+        "unacked_restore_throttle": 1,
+        "unacked_mutex_expire": VISIBLE_AGAIN_S,
+    }
     if settings.broker_url is None:
         transport |= {
-            "conn_string": settings.database_url,
+            "conn_string": _queue_conninfo(settings.database_url),
             "init_extension": False,
             "use_notify": True,
             "pool_size": 4,
@@ -67,6 +73,15 @@ def make_celery(settings: Settings) -> Celery:
         },
     )
     return app
+
+
+def _queue_conninfo(url: str) -> str:
+    """For pgmq, which takes five parameters apart and joins them unquoted.
+
+    What follows the password wins, so the URL's own parameters stand there, all and quoted.
+    """
+    whole = make_conninfo("", **conninfo_to_dict(url))
+    return make_conninfo(password=f"'' {whole}")
 
 
 celery = make_celery(Settings.from_env())

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,7 +114,30 @@ def test_a_killed_server_is_started_again(home: Path) -> None:
         os.kill(postmaster(home), signal.SIGKILL)
         with open_embedded(home) as again, psycopg.connect(again) as anew:
             assert anew.execute("SELECT number FROM kept").fetchone() == (7,)
+            assert again == url
     assert not answers(again)
+
+
+def test_a_killed_server_comes_back_while_it_is_used(home: Path) -> None:
+    with open_embedded(home) as url:
+        os.kill(postmaster(home), signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while not answers(url):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    assert not answers(url)
+
+
+def test_a_pid_file_that_names_a_foreign_folder_removes_nothing(home: Path) -> None:
+    foreign = home / "foreign"
+    foreign.mkdir(mode=0o700)
+    with open_embedded(home, durable=False):
+        pid_file = home / "postgres" / "postmaster.pid"
+        lines = pid_file.read_text().splitlines()
+        own, lines[4] = lines[4], str(foreign)
+        pid_file.write_text("\n".join(lines) + "\n")
+    assert foreign.exists()
+    shutil.rmtree(own)
 
 
 def test_an_interrupted_first_start_is_made_good(home: Path) -> None:

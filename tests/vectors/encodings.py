@@ -23,7 +23,7 @@ from tests.vectors.shared import (
 from wire import codec
 from wire.codec import MAX_DEPTH, MAX_MESSAGE_BYTES, Message
 from wire.errors import WireError
-from wire.ids import EntryId, Id, TokenId, TransferId
+from wire.ids import EntryId, Id, TransferId
 from wire.messages import (
     ChallengeRequest,
     Decision,
@@ -100,7 +100,6 @@ _IDS: tuple[Id, ...] = (
     EntryId(fixed("entry", 16)),
     MERCHANT,
     TERMINAL,
-    TokenId(fixed("token", 16)),
     TransferId(fixed("transfer", 16)),
 )
 
