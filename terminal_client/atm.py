@@ -11,9 +11,11 @@ import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
-from terminal_client.errors import StorageError
+from terminal_client.errors import StorageError, UsageError
+from terminal_client.keystore import Identity
 from wire.ids import AttemptId
-from wire.messages import Completion, Decision, WithdrawalContext
+from wire.messages import Completion, Decision, TerminalKind, WithdrawalContext
+from wire.money import Money
 
 NOTES_MAX = 40
 
@@ -68,6 +70,14 @@ class Cassette:
 
     def close(self) -> None:
         self._database.close()
+
+
+def withdrawal(identity: Identity, money: Money, notes: Mapping[int, int]) -> WithdrawalContext:
+    """``notes``: value to number; raises :class:`UsageError` for what they cannot make."""
+    identity.require(TerminalKind.ATM)
+    if choose_notes(money.amount_minor, notes) is None:
+        raise UsageError(f"the notes in the cassette cannot make {money}")
+    return WithdrawalContext(amount_minor=money.amount_minor, currency=money.currency)
 
 
 def choose_notes(amount_minor: int, notes: Mapping[int, int]) -> dict[int, int] | None:

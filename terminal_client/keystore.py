@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from terminal_client.errors import StorageError
+from terminal_client.errors import StorageError, UsageError
 from wire.envelope import SigningKey
 from wire.errors import WireError
 from wire.ids import DoorId, MerchantId, TerminalId
@@ -32,6 +32,13 @@ class Identity:
     service_key: bytes
     merchant: MerchantId | None
     door: DoorId | None
+
+    def require(self, kind: TerminalKind) -> None:
+        """Raises :class:`UsageError` on a terminal of another kind."""
+        if self.kind is not kind:
+            raise UsageError(
+                f"this is a terminal of the kind {self.kind.name.lower()}, not {kind.name.lower()}"
+            )
 
 
 class Keystore:
