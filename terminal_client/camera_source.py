@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import cv2
+
 from face_engine.engine import Engine
 from face_engine.pictures import SUFFIXES, PictureError, read_picture
 from liveness.rig.presentation import live_customer
@@ -20,6 +22,7 @@ def open_camera(where: str, engine: Engine) -> Camera:
 
     Raises :class:`CameraError`; a device or stream may also fail later, at its first frame.
     """
+    _silence()
     if where.isascii() and where.isdigit():
         return VideoCamera(int(where))
     if where.lower().startswith(STREAMS):
@@ -32,6 +35,12 @@ def open_camera(where: str, engine: Engine) -> Camera:
     if path.is_dir() or path.suffix.lower() in SUFFIXES:
         return _stills(path)
     return VideoCamera(path)
+
+
+def _silence() -> None:
+    """OpenCV and FFmpeg print to standard error, a stream's password too; errors come as ours."""
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 def _stills(path: Path) -> Stills:

@@ -23,7 +23,7 @@ from wire.errors import WireError
 from wire.messages import Problem
 
 CONTENT_TYPE = 'application/cose; cose-type="cose-sign1"'
-CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 3.0, 10.0
+CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ANSWER_TIMEOUT_S = 3.0, 10.0, 10.0
 TRIES_MAX = 6
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 3.0
 AGAIN = frozenset({429, 502, 503, 504})
@@ -72,16 +72,27 @@ class HttpTransport:
                 preload_content=False,
             )
             try:
-                content = answer.read(MAX_MESSAGE_BYTES + 1)
+                content = _read(answer)
             finally:
                 answer.release_conn()
         except urllib3.exceptions.SSLError as error:
             raise Unreachable("the service's certificate is not one to trust") from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise Unreachable(f"the service does not answer ({type(error).__name__})") from error
-        if len(content) > MAX_MESSAGE_BYTES:
-            raise Unreachable("the answer is too long")
         return Reply(answer.status, content)
+
+
+def _read(answer: urllib3.BaseHTTPResponse) -> bytes:
+    """At most one byte more than a message, and not longer than ``ANSWER_TIMEOUT_S``."""
+    deadline, content = time.monotonic() + ANSWER_TIMEOUT_S, b""
+    while len(content) <= MAX_MESSAGE_BYTES:
+        part = answer.read1(MAX_MESSAGE_BYTES + 1)
+        if not part:
+            return content
+        if time.monotonic() > deadline:
+            raise Unreachable("the answer comes too slowly")
+        content += part
+    raise Unreachable("the answer is too long")
 
 
 def _trust(ca_file: str | None) -> ssl.SSLContext:

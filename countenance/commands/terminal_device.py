@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import click
 from platformdirs import user_data_path
+from rich.markup import escape
 from rich.table import Table
 
 from countenance.arguments import MoneyType, as_json
@@ -153,7 +154,7 @@ def register(options: Options, code: str, kind: str) -> None:
         write_config(options.home, config)
         identity = device.register(code, TerminalKind[kind.upper()])
     options.report.say(f"[green]✓[/] {identity.terminal} ({kind})")
-    options.report.say(f"  settings: {options.home / 'terminal.toml'}")
+    options.report.say(f"  settings: {escape(str(options.home / 'terminal.toml'))}")
     options.report.finish({"outcome": "registered", "terminal": str(identity.terminal)})
 
 
@@ -177,7 +178,7 @@ def status(options: Options) -> None:
     table = Table("what", "value")
     for name, value in values.items():
         if value is not None:
-            table.add_row(name, str(value))
+            table.add_row(name, escape(str(value)))
     options.report.out.print(table)
     options.report.finish({"outcome": "registered", **values})
 
@@ -261,7 +262,9 @@ def enrol(options: Options, agreed: bool) -> None:
     account = AccountId.new()
     with options.device(config) as device:
         context = enrolment(device.identity, account, config.consent_version)
-        options.report.say(f"[bold]Consent {config.consent_version}[/]\n{_consent_text(config)}")
+        options.report.say(
+            f"[bold]Consent {escape(config.consent_version)}[/]\n{escape(_consent_text(config))}"
+        )
         if not agreed and not click.confirm("Does the customer agree?", err=True):
             raise UsageError("no consent, no enrolment: the customer uses card and PIN")
         _attempt(options, config, device, context, done=f"{account} is enrolled")

@@ -89,7 +89,7 @@ _ERRORS: tuple[tuple[type[Exception], str, int, str, str], ...] = (
         "This terminal is not registered",
         "countenance terminal register CODE --kind … --service https://…",
     ),
-    (errors.UsageError, "usage", USAGE, "This cannot be done", "countenance terminal --help"),
+    (errors.UsageError, "usage", USAGE, "This cannot be done", ""),
     (
         ModelFileError,
         "models",
@@ -229,7 +229,8 @@ class Screen:
 
     def close(self) -> None:
         """Leaves the line to whatever is asked or printed next."""
-        self._progress.stop()
+        if self._task is not None:
+            self._progress.stop()
 
 
 def _explain(ended: Ended, source: Source) -> tuple[str, str]:

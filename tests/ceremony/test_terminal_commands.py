@@ -18,6 +18,7 @@ from werkzeug.serving import make_server
 from countenance.cli import main
 from face_engine.engine import Engine
 from service.clock import unix_ms
+from service.enrolment import accounts
 from service.ledger import store as ledger
 from service.terminals import registration
 from service.terminals import store as terminals
@@ -85,8 +86,8 @@ class Site:
         result = self.run("enrolment", "enrol", typed=f"y\ncard:1\n{PIN}\n{PIN}\n")
         assert result.exit_code == 0, result.output
         with self.house.database.transaction() as conn:
-            (raw,) = conn.execute("SELECT account_id FROM accounts").fetchone()
-        return AccountId(bytes(raw))
+            ((account, _, _),) = accounts.list_accounts(conn, limit=2)
+        return account
 
 
 @pytest.fixture
