@@ -307,7 +307,9 @@ def _attempt(
 
     enrolling = device.identity.kind is TerminalKind.ENROLMENT
     pin = _read_pin(twice=True) if enrolling else ask_pin
-    terminal = Terminal(device.keystore, device.outbox, device.transport, engine)
+    terminal = Terminal(
+        device.keystore, device.outbox, device.transport, engine, unix_ms=device.unix_ms
+    )
     try:
         ended = terminal.attempt(
             context, claim, camera, pin=pin, act=act_and_note, on_prompt=screen.show

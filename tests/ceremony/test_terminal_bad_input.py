@@ -103,13 +103,12 @@ def attempts(house: House) -> int:
 
 def pictures(astronaut: Portrait, stranger: Portrait) -> dict[str, np.ndarray]:
     pixels, face = astronaut
-    left, top, right, bottom = map(int, face.box)
-    middle = (left + right) // 2
+    _, top, _, bottom = face.box
     return {
         "no_face": np.zeros_like(pixels),
         "several_faces": stranger[0],
         "too_far": cv2.resize(pixels, None, fx=0.35, fy=0.35, interpolation=cv2.INTER_AREA),
-        "cut_off": pixels[:, middle - (right - left) // 4 :],
+        "cut_off": pixels[: int(bottom - 0.55 * (bottom - top))],
     }
 
 
@@ -198,9 +197,17 @@ def test_a_service_that_accepts_other_models(shop: Site, listen: Callable[[Flask
 
 @pytest.mark.parametrize(("off_min", "side"), [(10, "behind"), (-10, "ahead of")])
 def test_a_clock_that_is_minutes_off_is_named(
-    shop: Site, listen: Callable[[Flask], str], off_min: int, side: str
+    shop: Site,
+    listen: Callable[[Flask], str],
+    monkeypatch: pytest.MonkeyPatch,
+    off_min: int,
+    side: str,
 ) -> None:
-    url = listen(service_with(shop.house, clock=lambda: unix_ms() + off_min * 60_000))
+    def clock() -> int:
+        return unix_ms() + off_min * 60_000
+
+    monkeypatch.setattr("service.http.terminal.unix_ms", clock)
+    url = listen(service_with(shop.house, clock=clock))
     result = shop.run("store", *PAY, "--service", url)
     assert (result.exit_code, last_line(result)["outcome"]) == (1, "clock")
     assert f"10 min {side} the service's" in result.stderr
