@@ -43,6 +43,17 @@ class Cassette:
     def notes(self) -> dict[int, int]:
         return dict(self._database.execute("SELECT value, number FROM notes").fetchall())
 
+    def load(self, notes: Mapping[int, int]) -> None:
+        """The cassettes hold ``notes`` now; raises :class:`StorageError`."""
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.execute("DELETE FROM notes")
+            self._database.executemany("INSERT INTO notes VALUES (?, ?)", list(notes.items()))
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._database.rollback()
+            raise StorageError(f"the cassette's journal cannot be written: {error}") from error
+
     def dispense(self, decision: Decision) -> Completion:
         """Gives the approved amount, once."""
         context = decision.context

@@ -74,7 +74,8 @@ class HttpTransport:
             try:
                 content = _read(answer)
             finally:
-                answer.release_conn()
+                # An answer read to its end has given its connection back before.
+                answer.close()
         except urllib3.exceptions.SSLError as error:
             raise Unreachable("the service's certificate is not one to trust") from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:

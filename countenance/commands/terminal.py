@@ -24,6 +24,7 @@ terminal = LazyGroup(
         "enrol": (DEVICE, "Enrol a customer: consent, claim, PIN, face."),
         "pay": (DEVICE, "Take a payment."),
         "withdraw": (DEVICE, "Give cash."),
+        "load": (DEVICE, "Say that the cassettes were filled."),
         "enter": (DEVICE, "Open the door."),
     },
 )

@@ -91,9 +91,14 @@ class Options:
             try:
                 yield device
             except (Unreachable, NotTheService) as error:
-                self.report.unreachable(error, len(device.outbox.waiting()))
+                self.report.unreachable(str(error), len(device.outbox.waiting()))
             except Rejected as error:
                 self.report.clock(error, device.unix_ms())
+                raise
+            except KeyboardInterrupt:
+                waiting = len(device.outbox.waiting())
+                if waiting:
+                    self.report.unreachable("it was not waited for", waiting)
                 raise
 
 
@@ -234,6 +239,20 @@ def withdraw(options: Options, money: Money) -> None:
             was_done=cassette.was_given,
             done=f"{money} dispensed",
         )
+
+
+@device_command()
+def load(options: Options) -> None:
+    """Say that the cassettes hold what terminal.toml says: after they were filled."""
+    config = options.config()
+    with options.device(config) as device, _cassette(options, config, device) as cassette:
+        if cassette is None:
+            raise UsageError("only an ATM has a cassette")
+        cassette.load(config.notes)
+    for value, number in config.notes.items():
+        money = Money(amount_minor=value, currency=str(config.currency))
+        options.report.say(f"[green]✓[/] {number} x {money}")
+    options.report.finish({"outcome": "loaded", "notes": config.notes})
 
 
 @device_command(CLAIM, CAMERA, PACK)

@@ -159,7 +159,7 @@ class Report:
             clock_off_ms=off_ms,
         )
 
-    def unreachable(self, error: TerminalError, waiting: int) -> NoReturn:
+    def unreachable(self, why: str, waiting: int) -> NoReturn:
         if waiting:
             kept = (
                 f"{waiting} kept in the outbox: `countenance terminal reconcile`, or the next"
@@ -170,7 +170,7 @@ class Report:
         self.fail(
             "unreachable",
             "There is no usable answer from the service",
-            why=str(error),
+            why=why,
             todo=kept,
             exit_code=UNREACHABLE,
             waiting=waiting,

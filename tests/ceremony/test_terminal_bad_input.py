@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import Flask, Response, request
 
+from countenance.commands.terminal_device import _attempt
 from face_engine.calibration import shipped
 from service.app import create_app
 from service.authorize import Authorizer
@@ -419,3 +421,72 @@ def test_a_terminal_does_only_what_its_kind_does(shop: Site) -> None:
     assert shop.run("enrolment", *PAY).exit_code == 2
     assert shop.run("nowhere", "status").exit_code == 2
     assert not (shop.homes / "nowhere").exists()
+
+
+@pytest.mark.parametrize("given", ["letters", "99999"])
+def test_a_pin_descriptor_that_is_none(
+    site: Site, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    site.register("enrolment")
+    monkeypatch.setenv("COUNTENANCE_PIN_FD", given)
+    result = site.run("enrolment", "enrol", "--agreed", "--claim", "card:1", "--json")
+    assert (result.exit_code, last_line(result)) == (2, {"outcome": "usage"})
+    assert "no file descriptor" in result.stderr
+
+
+def test_who_does_not_agree_is_not_enrolled(site: Site) -> None:
+    site.register("enrolment")
+    result = site.run("enrolment", "enrol", "--claim", "card:1", typed="n\n")
+    assert result.exit_code == 2
+    assert "card and PIN" in result.stderr
+    with site.house.database.transaction() as conn:
+        assert accounts.list_accounts(conn, limit=2) == []
+
+
+def test_an_interrupted_wait_says_that_an_attempt_is_kept(line: Line) -> None:
+    def interrupt(_decision: object) -> object:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(_attempt.__kwdefaults__, "act", interrupt)
+        result = line.site.run("store", *PAY)
+    assert (result.exit_code, last_line(result)) == (4, {"outcome": "unreachable", "waiting": 1})
+    assert line.site.run("store", "reconcile").exit_code == 0
+    assert payments(line.site.house) == 1
+
+
+def test_an_answer_that_trickles_has_an_end(
+    shop: Site, listen: Callable[[Flask], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("terminal_client.transport.ANSWER_TIMEOUT_S", 0.3)
+    slow, sent = Flask("slow"), []
+
+    @slow.post("/v1/challenges")
+    def trickle() -> Response:
+        def parts() -> Iterator[bytes]:
+            for _ in range(200):
+                time.sleep(0.02)
+                sent.append(1)
+                yield b"x"
+
+        return Response(parts(), content_type="application/cose")
+
+    result = shop.run("store", *PAY, "--service", listen(slow))
+    assert (result.exit_code, last_line(result)["waiting"]) == (4, 0)
+    assert "too slowly" in result.stderr
+    assert len(sent) < 300  # of the two tries' 400
+
+
+def test_a_cassette_is_filled_again(shop: Site) -> None:
+    shop.register("atm")
+    settings = shop.homes / "atm" / "terminal.toml"
+    assert shop.run("atm", "load").exit_code == 2
+    settings.write_text(settings.read_text() + '[atm]\nnotes = {"20 EUR" = 1}\n')
+    for expected in (0, 2, 0):
+        if expected == 0:
+            assert shop.run("atm", "load").exit_code == 0
+        drawn = shop.run(
+            "atm", "withdraw", "20 EUR", "--claim", "card:1", "--camera", str(shop.photo),
+            typed="2468\n",
+        )  # fmt: skip
+        assert drawn.exit_code == expected, drawn.output
