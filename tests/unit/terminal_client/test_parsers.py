@@ -231,6 +231,19 @@ def test_any_outbox_rows_are_read_or_refused(
         assert transport.sent == []
 
 
+@pytest.mark.parametrize(
+    "row", [(bytes(16), "/v1/elsewhere", b"raw"), (bytes(15), ATTEMPT, b"raw"),
+            (bytes(16), ATTEMPT, "raw")]
+)  # fmt: skip
+def test_a_row_that_is_no_message_is_named(tmp_path: Path, row: tuple[object, ...]) -> None:
+    path = tmp_path / "outbox.db"
+    Outbox(path).close()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("INSERT INTO waiting VALUES (?, ?, ?)", row)
+    with closing(Outbox(path)) as outbox, pytest.raises(StorageError, match="outbox is damaged"):
+        outbox.waiting()
+
+
 def test_evidence_of_another_key_in_the_outbox_is_not_sent(tmp_path: Path) -> None:
     home = tmp_path / "home"
     keystore = Keystore(home)
