@@ -7,7 +7,9 @@ without the service's packages (or a service without OpenCV) still starts.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from importlib.metadata import version
+from typing import Any
 
 import click
 
@@ -22,7 +24,7 @@ COMMANDS = {
     "migrate": ("countenance.commands.migrate", "Bring the database schema up to date."),
     "models": ("countenance.commands.models", "Model packs: convert."),
     "serve": ("countenance.commands.serve", "Run the verification service."),
-    "terminal": ("countenance.commands.terminal", "Terminals: add, list, revoke."),
+    "terminal": ("countenance.commands.terminal", "Terminals: set them up and run them."),
     "token": ("countenance.commands.token", "API tokens: add, list, revoke."),
     "worker": ("countenance.commands.worker", "Run the tasks and their schedule."),
 }
@@ -41,22 +43,28 @@ EXTRA_OF_MODULE = {
 
 
 class LazyGroup(click.Group):
+    """``lazy`` maps a command's name to its module (``module:function``) and help line."""
+
+    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lazy = lazy
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
+        return sorted(self.lazy)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
+        if name not in self.lazy:
             return None
-        module, _ = COMMANDS[name]
+        module, _, function = self.lazy[name][0].partition(":")
         try:
-            command: click.Command = getattr(importlib.import_module(module), name)
+            command: click.Command = getattr(importlib.import_module(module), function or name)
         except ModuleNotFoundError as missing:
             package = (missing.name or "").partition(".")[0]
             extra = EXTRA_OF_MODULE.get(package)
             if extra is None:
                 raise
             raise CommandError(
-                f"'countenance {name}' needs the package {package}",
+                f"'{ctx.command_path} {name}' needs the package {package}",
                 why=f"this installation lacks the extra '{extra}'",
                 todo=f"pip install 'countenance[{extra}]'",
                 exit_code=3,
@@ -65,10 +73,10 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in sorted(COMMANDS.items())])
+            formatter.write_dl([(name, text) for name, (_, text) in sorted(self.lazy.items())])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("countenance"), prog_name="countenance")
 def main() -> None:
     """Face-to-pay checkout and access control, one face against one account."""

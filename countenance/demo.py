@@ -39,7 +39,8 @@ from terminal_client.ceremony import Ended, Ending
 from terminal_client.door import open_door
 from terminal_client.drivers.console import ConsoleRelay
 from terminal_client.errors import Rejected
-from terminal_client.terminal import ATTEMPT, Actuator, Terminal, acted
+from terminal_client.outbox import ATTEMPT
+from terminal_client.terminal import Actuator, Terminal, acted
 from terminal_client.transport import HttpTransport, Reply, send
 from wire import envelope
 from wire.ids import AccountId, AttemptId, DoorId, MerchantId

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 console = Console()
 err_console = Console(stderr=True)
@@ -22,11 +23,15 @@ class CommandError(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]
 
     def show(self, file: Any = None) -> None:
-        err_console.print(f"[bold red]✗[/] {self.message}", highlight=False)
-        if self.why:
-            err_console.print(f"  [dim]why:[/]  {self.why}", highlight=False)
-        if self.todo:
-            err_console.print(f"  [dim]next:[/] {self.todo}", highlight=False)
+        lines = (
+            ("[bold red]✗[/]", self.message),
+            ("  [dim]why:[/] ", self.why),
+            ("  [dim]next:[/]", self.todo),
+        )
+        for mark, text in lines:
+            if text:
+                # What is named may hold brackets: an extra, a file.
+                err_console.print(f"{mark} {escape(text)}", highlight=False, soft_wrap=True)
 
 
 def fail(what: str, *, why: str = "", todo: str = "", exit_code: int = 1) -> NoReturn:

@@ -11,9 +11,11 @@ import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
-from terminal_client.errors import StorageError
+from terminal_client.errors import StorageError, UsageError
+from terminal_client.keystore import Identity
 from wire.ids import AttemptId
-from wire.messages import Completion, Decision, WithdrawalContext
+from wire.messages import Completion, Decision, TerminalKind, WithdrawalContext
+from wire.money import Money
 
 NOTES_MAX = 40
 
@@ -40,6 +42,17 @@ class Cassette:
     @property
     def notes(self) -> dict[int, int]:
         return dict(self._database.execute("SELECT value, number FROM notes").fetchall())
+
+    def load(self, notes: Mapping[int, int]) -> None:
+        """The cassettes hold ``notes`` now; raises :class:`StorageError`."""
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.execute("DELETE FROM notes")
+            self._database.executemany("INSERT INTO notes VALUES (?, ?)", list(notes.items()))
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._database.rollback()
+            raise StorageError(f"the cassette's journal cannot be written: {error}") from error
 
     def dispense(self, decision: Decision) -> Completion:
         """Gives the approved amount, once."""
@@ -68,6 +81,14 @@ class Cassette:
 
     def close(self) -> None:
         self._database.close()
+
+
+def withdrawal(identity: Identity, money: Money, notes: Mapping[int, int]) -> WithdrawalContext:
+    """``notes``: value to number; raises :class:`UsageError` for what they cannot make."""
+    identity.require(TerminalKind.ATM)
+    if choose_notes(money.amount_minor, notes) is None:
+        raise UsageError(f"the notes in the cassette cannot make {money}")
+    return WithdrawalContext(amount_minor=money.amount_minor, currency=money.currency)
 
 
 def choose_notes(amount_minor: int, notes: Mapping[int, int]) -> dict[int, int] | None:

@@ -25,6 +25,11 @@ STILL_INTERVAL_MS = 40
 MISSED_FRAMES_MAX = 10
 OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 5_000, 2_000
 SIMULATED_INTERVAL_MS = 66
+_MISSING = {
+    Source.CAMERA: "the camera is missing: check that it is plugged in",
+    Source.STREAM: "the stream does not answer: check its address and password",
+    Source.FILE: "the file is no video that can be read here",
+}
 
 
 class Camera(Protocol):
@@ -51,14 +56,22 @@ class VideoCamera:
         return Source.STREAM if "://" in str(self._where) else Source.FILE
 
     def frames(self) -> Iterator[Frame]:
-        where = self._where if isinstance(self._where, int) else str(self._where)
-        capture = cv2.VideoCapture(where, cv2.CAP_ANY)
+        capture = self._open()
         try:
             if not capture.isOpened():
-                raise CameraError("the camera is missing: check that it is plugged in")
+                raise CameraError(_MISSING[self.source])
             yield from self._read(capture)
         finally:
             capture.release()
+
+    def _open(self) -> cv2.VideoCapture:
+        if isinstance(self._where, int):
+            return cv2.VideoCapture(self._where, cv2.CAP_ANY)
+        bounds = [
+            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS),
+            *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS),
+        ]
+        return cv2.VideoCapture(str(self._where), cv2.CAP_FFMPEG, bounds)
 
     def _read(self, capture: cv2.VideoCapture) -> Iterator[Frame]:
         missed = 0

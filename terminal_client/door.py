@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from wire.messages import Completion, Decision, EntryContext
+from terminal_client.errors import UsageError
+from terminal_client.keystore import Identity
+from wire.messages import Completion, Decision, Direction, EntryContext, TerminalKind
 
 
 class Relay(Protocol):
@@ -18,9 +20,17 @@ class Relay(Protocol):
 OPEN_MS = 5_000
 
 
-def open_door(decision: Decision, relay: Relay) -> Completion:
+def entry(identity: Identity, direction: Direction) -> EntryContext:
+    """Raises :class:`UsageError` on a terminal without a door."""
+    identity.require(TerminalKind.DOOR)
+    if identity.door is None:
+        raise UsageError("this terminal was registered without a door")
+    return EntryContext(door=identity.door, direction=direction)
+
+
+def open_door(decision: Decision, relay: Relay, *, open_ms: int = OPEN_MS) -> Completion:
     """Commands the relay for an approved entry only."""
     if not decision.approved or not isinstance(decision.context, EntryContext):
         raise RuntimeError("only an approved entry opens a door")
-    relay.command(open_ms=OPEN_MS)
+    relay.command(open_ms=open_ms)
     return Completion.COMPLETED if relay.confirmed() else Completion.FAILED

@@ -16,11 +16,14 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from terminal_client.errors import StorageError
-from wire.envelope import SigningKey
+from terminal_client.errors import StorageError, UsageError
+from wire.envelope import PUBLIC_KEY_BYTES, SigningKey
 from wire.errors import WireError
 from wire.ids import DoorId, MerchantId, TerminalId
 from wire.messages import TerminalKind
+
+FILE_BYTES_MAX = 4096
+_UNREADABLE = (AttributeError, KeyError, RecursionError, TypeError, ValueError, WireError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,13 @@ class Identity:
     service_key: bytes
     merchant: MerchantId | None
     door: DoorId | None
+
+    def require(self, kind: TerminalKind) -> None:
+        """Raises :class:`UsageError` on a terminal of another kind."""
+        if self.kind is not kind:
+            raise UsageError(
+                f"this is a terminal of the kind {self.kind.name.lower()}, not {kind.name.lower()}"
+            )
 
 
 class Keystore:
@@ -67,25 +77,21 @@ class Keystore:
             return None
         try:
             fields = json.loads(raw)
-            return Identity(
+            identity = Identity(
                 terminal=TerminalId.parse(fields["terminal"]),
                 kind=TerminalKind(fields["kind"]),
                 service_key=bytes.fromhex(fields["service_key"]),
                 merchant=MerchantId.parse(fields["merchant"]) if fields["merchant"] else None,
                 door=DoorId.parse(fields["door"]) if fields["door"] else None,
             )
-        except (ValueError, KeyError, TypeError, WireError) as error:
+        except _UNREADABLE as error:
             raise StorageError(f"{self._folder / 'identity'} is damaged") from error
+        if _written(identity) != raw or len(identity.service_key) != PUBLIC_KEY_BYTES:
+            raise StorageError(f"{self._folder / 'identity'} is damaged")
+        return identity
 
     def remember(self, identity: Identity) -> None:
-        fields = {
-            "terminal": str(identity.terminal),
-            "kind": int(identity.kind),
-            "service_key": identity.service_key.hex(),
-            "merchant": str(identity.merchant) if identity.merchant else None,
-            "door": str(identity.door) if identity.door else None,
-        }
-        self._write("identity", json.dumps(fields).encode())
+        self._write("identity", _written(identity))
 
     def next_counter(self) -> int:
         """Counts on, durably; raises :class:`StorageError` rather than using a number twice."""
@@ -97,9 +103,13 @@ class Keystore:
     def _read(self, name: str, size: int | None) -> bytes | None:
         path = self._folder / name
         try:
-            mode, raw = path.stat().st_mode, path.read_bytes()
+            mode = path.stat().st_mode
+            with path.open("rb") as file:
+                raw = file.read(FILE_BYTES_MAX)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise StorageError(f"{path}: {error.strerror}") from error
         if stat.S_IMODE(mode) & 0o077:
             raise StorageError(f"{path} may be read by others: chmod 600 it")
         if size is not None and len(raw) != size:
@@ -125,3 +135,14 @@ class Keystore:
         except OSError as error:
             raise StorageError(f"{self._folder / name}: {error.strerror}") from error
         return content
+
+
+def _written(identity: Identity) -> bytes:
+    fields = {
+        "terminal": str(identity.terminal),
+        "kind": int(identity.kind),
+        "service_key": identity.service_key.hex(),
+        "merchant": str(identity.merchant) if identity.merchant else None,
+        "door": str(identity.door) if identity.door else None,
+    }
+    return json.dumps(fields).encode()

@@ -1,20 +1,17 @@
-"""A terminal that is set up: registration, attempts, and what was left over from last time.
+"""A device with its camera: one attempt from the challenge to the confirmation.
 
 Guarantees: evidence is on disk before it is sent, and the same bytes are sent until they are
-answered, so a lost answer never charges twice. An approval that the device's journal does not
-know as acted on before a power cut is confirmed as failed at the next start.
+answered, so a lost answer never charges twice. What was approved and done is confirmed, now
+or at the next start.
 
 The caller must act on an approval at once (:attr:`Actuator`), and show the prompts.
 """
 
 from __future__ import annotations
 
-import time
-from base64 import b32encode
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from hashlib import sha256
-from hmac import compare_digest
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from face_engine.calibration import shipped
@@ -23,47 +20,24 @@ from face_engine.quality import ENROLMENT, PROBE, find_flaw
 from face_engine.types import Frame as CameraFrame
 from liveness.types import Observation
 from terminal_client.camera import Camera
-from terminal_client.ceremony import (
-    Ceremony,
-    Ended,
-    Frame,
-    Prompt,
-    check_acknowledgement,
-    check_decision,
-    confirmation,
-)
-from terminal_client.errors import NotTheService, TerminalError
-from terminal_client.keystore import Identity, Keystore
-from terminal_client.outbox import Outbox, Waiting
+from terminal_client.ceremony import Ceremony, Ended, Frame, Prompt
+from terminal_client.device import Device
+from terminal_client.errors import NotTheService, Rejected, Unreachable
+from terminal_client.keystore import Keystore
+from terminal_client.outbox import ATTEMPT, CONFIRM, Outbox, Waiting
 from terminal_client.transport import Transport, send
-from wire import envelope
-from wire.errors import WireError
-from wire.ids import AttemptId
-from wire.messages import (
-    Completion,
-    Context,
-    Decision,
-    EnrolmentContext,
-    EntryContext,
-    Evidence,
-    Registered,
-    Registration,
-    TerminalKind,
-    WithdrawalContext,
-)
+from wire.messages import Completion, Context, Decision, EnrolmentContext
 
-REGISTER, CHALLENGE, ATTEMPT, CONFIRM = (
-    "/v1/terminals",
-    "/v1/challenges",
-    "/v1/attempts",
-    "/v1/confirmations",
-)
+CHALLENGE = "/v1/challenges"
 SAME_PERSON_FMR = 1e-3
 
 Actuator = Callable[[Decision], Completion]
 """Prints, dispenses or opens, and says whether it did."""
 
 OnPrompt = Callable[[Prompt], None]
+
+PinPad = Callable[[], str]
+"""Asks the person for the PIN; called only where the policy wants one."""
 
 
 def acted(_decision: Decision) -> Completion:
@@ -72,14 +46,8 @@ def acted(_decision: Decision) -> Completion:
 
 
 @dataclass
-class Terminal:
-    """``unix_ms`` is the wall clock in milliseconds."""
-
-    keystore: Keystore
-    outbox: Outbox
-    transport: Transport
+class Terminal(Device):
     engine: Engine
-    unix_ms: Callable[[], int] = field(default=lambda: time.time_ns() // 1_000_000)
 
     @classmethod
     def open(cls, home: Path, transport: Transport, engine: Engine) -> Terminal:
@@ -87,43 +55,13 @@ class Terminal:
         keystore = Keystore(home)
         return cls(keystore, Outbox(home / "outbox.db"), transport, engine)
 
-    @property
-    def identity(self) -> Identity:
-        identity = self.keystore.identity
-        if identity is None:
-            raise TerminalError("this terminal is not registered: get a code from an operator")
-        return identity
-
-    def register(self, code: str, kind: TerminalKind) -> Identity:
-        """Raises :class:`NotTheService` where the answer is not of the service in the code."""
-        key = self.keystore.registration_key
-        request = Registration(code=code, public_key=self.keystore.public_key, kind=kind)
-        answer = send(self.transport, REGISTER, envelope.sign(request, key).raw)
-        try:
-            unverified = envelope.parse(answer, Registered)
-            registered = envelope.verify(unverified, unverified.message.service_key).message
-        except WireError as error:
-            raise NotTheService("the registration was not answered by a service") from error
-        pinned = b32encode(sha256(registered.service_key).digest()[:10]).decode()
-        if not compare_digest(code.partition(".")[2].strip(), pinned):
-            raise NotTheService("another service answered than the one that gave the code")
-        identity = Identity(
-            terminal=registered.terminal,
-            kind=registered.kind,
-            service_key=registered.service_key,
-            merchant=registered.merchant,
-            door=registered.door,
-        )
-        self.keystore.remember(identity)
-        return identity
-
     def attempt(
         self,
         context: Context,
         claim: str,
         camera: Camera,
         *,
-        pin: str | None = None,
+        pin: str | PinPad | None = None,
         holder_share: bytes | None = None,
         act: Actuator = acted,
         on_prompt: OnPrompt = lambda _prompt: None,
@@ -148,7 +86,7 @@ class Terminal:
             return ended
         evidence = ceremony.evidence(
             counter=self.keystore.next_counter(),
-            pin=pin if ceremony.pin_required or isinstance(context, EnrolmentContext) else None,
+            pin=_ask(pin) if _wants_pin(ceremony) else None,
             now_ms=self.unix_ms(),
         )
         waiting = Waiting(ceremony.attempt, ATTEMPT, evidence)
@@ -160,8 +98,10 @@ class Terminal:
         confirmed = ceremony.confirm(act(ended.decision), self.unix_ms())
         follow = Waiting(ceremony.attempt, CONFIRM, confirmed)
         self.outbox.swap(waiting, follow)
-        ceremony.acknowledge(send(self.transport, CONFIRM, confirmed))
-        self.outbox.done(follow)
+        # What was approved and done stays so: a lost confirmation waits for the next start.
+        with suppress(Unreachable, Rejected, NotTheService):
+            ceremony.acknowledge(send(self.transport, CONFIRM, confirmed))
+            self.outbox.done(follow)
         return ended
 
     def _same_person_min(self) -> float:
@@ -191,37 +131,10 @@ class Terminal:
         )
         return Frame(observation=observation, flaw=flaw)
 
-    def reconcile(self, was_done: Callable[[AttemptId], bool] = lambda _: False) -> list[Decision]:
-        """Settles what the last run left; returns the decisions that it learns of.
 
-        ``was_done`` says from the device's own journal whether notes or a door were released.
-        Raises :class:`TerminalError` where the service cannot be reached: do not go on then.
-        """
-        learned = []
-        for waiting in self.outbox.waiting():
-            if waiting.path == ATTEMPT:
-                decision = self._recall(waiting, done=was_done(waiting.attempt))
-                learned.append(decision)
-            else:
-                answer = send(self.transport, waiting.path, waiting.raw)
-                check_acknowledgement(answer, waiting.attempt, self.identity)
-                self.outbox.done(waiting)
-        return learned
+def _wants_pin(ceremony: Ceremony) -> bool:
+    return ceremony.pin_required or isinstance(ceremony.context, EnrolmentContext)
 
-    def _recall(self, waiting: Waiting, *, done: bool) -> Decision:
-        evidence = envelope.parse(waiting.raw, Evidence)
-        signed = envelope.verify(evidence, self.keystore.public_key)
-        answer = send(self.transport, waiting.path, waiting.raw)
-        decision = check_decision(answer, signed, self.identity)
-        if not decision.approved:
-            self.outbox.done(waiting)
-            return decision
-        key = self.keystore.signing_key(self.identity)
-        released = isinstance(decision.context, WithdrawalContext | EntryContext)
-        completion = Completion.COMPLETED if done or not released else Completion.FAILED
-        word = confirmation(waiting.attempt, completion, self.identity, key, self.unix_ms())
-        follow = Waiting(waiting.attempt, CONFIRM, word)
-        self.outbox.swap(waiting, follow)
-        check_acknowledgement(send(self.transport, CONFIRM, word), waiting.attempt, self.identity)
-        self.outbox.done(follow)
-        return decision
+
+def _ask(pin: str | PinPad | None) -> str | None:
+    return pin() if callable(pin) else pin

@@ -7,6 +7,7 @@ every answer has a bound; redirects are not followed; plain HTTP goes to this ma
 from __future__ import annotations
 
 import random
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,13 +17,13 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from terminal_client.errors import Rejected, Unreachable
+from terminal_client.errors import Rejected, Unreachable, UsageError
 from wire.codec import MAX_MESSAGE_BYTES
 from wire.errors import WireError
 from wire.messages import Problem
 
 CONTENT_TYPE = 'application/cose; cose-type="cose-sign1"'
-CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 3.0, 10.0
+CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ANSWER_TIMEOUT_S = 3.0, 10.0, 10.0
 TRIES_MAX = 6
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 3.0
 AGAIN = frozenset({429, 502, 503, 504})
@@ -41,19 +42,23 @@ class Transport(Protocol):
 
 class HttpTransport:
     def __init__(self, url: str, *, ca_file: str | None = None) -> None:
-        """Raises :class:`ValueError` for a URL that must not be used."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("the service's address is an https URL")
+        """Raises :class:`UsageError` for a URL or CA file that must not be used."""
+        try:
+            parts = urlsplit(url)
+            port_given = parts.port != 0
+        except ValueError as error:
+            raise UsageError("the service's address is an https URL") from error
+        if parts.scheme not in ("http", "https") or not parts.hostname or not port_given:
+            raise UsageError("the service's address is an https URL")
         if parts.scheme == "http" and not _is_loopback(parts.hostname):
-            raise ValueError("plain http is for this machine only: use https")
+            raise UsageError("plain http is for this machine only: use https")
         self._url = url.rstrip("/")
         self._pool = urllib3.PoolManager(
             num_pools=2,
             maxsize=2,
             retries=False,
             timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
-            ca_certs=ca_file,
+            ssl_context=_trust(ca_file),
         )
 
     def exchange(self, path: str, body: bytes) -> Reply:
@@ -67,14 +72,35 @@ class HttpTransport:
                 preload_content=False,
             )
             try:
-                content = answer.read(MAX_MESSAGE_BYTES + 1)
+                content = _read(answer)
             finally:
-                answer.release_conn()
+                # An answer read to its end has given its connection back before.
+                answer.close()
+        except urllib3.exceptions.SSLError as error:
+            raise Unreachable("the service's certificate is not one to trust") from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise Unreachable(f"the service does not answer ({type(error).__name__})") from error
-        if len(content) > MAX_MESSAGE_BYTES:
-            raise Unreachable("the answer is too long")
         return Reply(answer.status, content)
+
+
+def _read(answer: urllib3.BaseHTTPResponse) -> bytes:
+    """At most one byte more than a message, and not longer than ``ANSWER_TIMEOUT_S``."""
+    deadline, content = time.monotonic() + ANSWER_TIMEOUT_S, b""
+    while len(content) <= MAX_MESSAGE_BYTES:
+        part = answer.read1(MAX_MESSAGE_BYTES + 1)
+        if not part:
+            return content
+        if time.monotonic() > deadline:
+            raise Unreachable("the answer comes too slowly")
+        content += part
+    raise Unreachable("the answer is too long")
+
+
+def _trust(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise UsageError(f"{ca_file} holds no certificates to trust") from error
 
 
 def _is_loopback(host: str) -> bool:
@@ -121,4 +147,4 @@ def _rejected(reply: Reply) -> Rejected:
         problem = Problem.decode(reply.body)
     except WireError:
         return Rejected(reply.status, "unknown", f"the service answered {reply.status}")
-    return Rejected(reply.status, problem.reason, problem.detail)
+    return Rejected(reply.status, problem.reason, problem.detail, now_ms=problem.now_ms)

@@ -1,89 +1,30 @@
-"""``countenance terminal``."""
+"""``countenance terminal``: the operators' commands, and the device's own.
+
+Each command is imported when it is called: a door controller needs no database driver, and an
+operator's machine no camera.
+"""
 
 from __future__ import annotations
 
-import click
-from rich.table import Table
+from countenance.cli import LazyGroup
 
-from countenance.arguments import IdType, as_json
-from countenance.house import open_house
-from countenance.output import console, emit_json, fail
-from service.terminals import store
-from wire.ids import DoorId, MerchantId, TerminalId
-from wire.messages import TerminalKind
+OPERATOR = "countenance.commands.terminal_operator"
+DEVICE = "countenance.commands.terminal_device"
 
-KINDS = [kind.name.lower() for kind in TerminalKind]
-
-
-@click.group()
-def terminal() -> None:
-    """Terminals."""
-
-
-@terminal.command()
-@click.argument("kind", type=click.Choice(KINDS))
-@click.argument("name")
-@click.option("--merchant", type=IdType(MerchantId), help="Whose store it is.")
-@click.option("--door", type=IdType(DoorId), help="The door that it opens.")
-@as_json
-def add(
-    kind: str, name: str, merchant: MerchantId | None, door: DoorId | None, as_json: bool
-) -> None:
-    """Add a terminal and print its one-time registration code."""
-    wanted = TerminalKind[kind.upper()]
-    if (wanted is TerminalKind.STORE) != (merchant is not None):
-        raise click.UsageError("a store, and only a store, has --merchant")
-    if (wanted is TerminalKind.DOOR) != (door is not None):
-        raise click.UsageError("a door, and only a door, has --door")
-    with open_house() as house:
-        found, code = house.operations.add_terminal(wanted, name, merchant=merchant, door=door)
-    if as_json:
-        emit_json({"terminal": str(found), "code": code})
-    else:
-        console.print(f"[green]✓[/] {found}")
-        console.print(f"  code [bold]{code}[/], for one terminal within a day", highlight=False)
-
-
-@terminal.command("list")
-@as_json
-def list_terminals(as_json: bool) -> None:
-    """All terminals."""
-    with open_house() as house, house.database.transaction() as conn:
-        rows = store.list_terminals(conn)
-    states = {found.terminal: _state(found) for found in rows}
-    if as_json:
-        emit_json(
-            [
-                {
-                    "terminal": str(found.terminal),
-                    "kind": found.kind.name.lower(),
-                    "name": found.name,
-                    "state": states[found.terminal],
-                }
-                for found in rows
-            ]
-        )
-        return
-    table = Table("terminal", "kind", "name", "state")
-    for found in rows:
-        table.add_row(
-            str(found.terminal), found.kind.name.lower(), found.name, states[found.terminal]
-        )
-    console.print(table)
-
-
-def _state(found: store.Terminal) -> str:
-    if found.revoked:
-        return "revoked"
-    return "registered" if found.public_key else "waiting for its code"
-
-
-@terminal.command()
-@click.argument("found", metavar="TERMINAL", type=IdType(TerminalId))
-def revoke(found: TerminalId) -> None:
-    """Accept nothing more from a terminal that was lost or sold."""
-    with open_house() as house:
-        done = house.operations.revoke_terminal(found)
-    if not done:
-        fail("No such terminal, or it was revoked before", todo="countenance terminal list")
-    console.print(f"[green]✓[/] {found} is revoked")
+terminal = LazyGroup(
+    name="terminal",
+    help="Terminals: add, list and revoke them; register and run one on this device.",
+    lazy={
+        "add": (OPERATOR, "Operator: add a terminal, print its one-time code."),
+        "list": (f"{OPERATOR}:list_terminals", "Operator: all terminals."),
+        "revoke": (OPERATOR, "Operator: accept nothing more from one."),
+        "register": (DEVICE, "This device: make a key, use the code up."),
+        "status": (DEVICE, "This device: who it is, what waits to be sent."),
+        "reconcile": (DEVICE, "This device: settle what the last run left."),
+        "enrol": (DEVICE, "Enrol a customer: consent, claim, PIN, face."),
+        "pay": (DEVICE, "Take a payment."),
+        "withdraw": (DEVICE, "Give cash."),
+        "load": (DEVICE, "Say that the cassettes were filled."),
+        "enter": (DEVICE, "Open the door."),
+    },
+)

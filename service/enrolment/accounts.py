@@ -150,7 +150,8 @@ def list_accounts(conn: Connection[Row], *, limit: int) -> list[tuple[AccountId,
     rows = conn.execute(
         """SELECT account_id, state, count(version) FROM accounts
         LEFT JOIN face_references USING (account_id)
-        GROUP BY account_id, state, created_at_ms ORDER BY created_at_ms DESC, account_id
+        GROUP BY account_id, state, accounts.created_at_ms
+        ORDER BY accounts.created_at_ms DESC, account_id
         LIMIT %s""",
         (limit,),
     ).fetchall()
