@@ -20,6 +20,7 @@ COMMANDS = {
     "audit": ("countenance.commands.audit", "Verify, list and export the authorization log."),
     "demo": ("countenance.commands.demo", "The whole system on this machine, on real photos."),
     "door": ("countenance.commands.door", "Doors and who may open them."),
+    "ledger": ("countenance.commands.ledger", "Prove that money balances."),
     "merchant": ("countenance.commands.merchant", "Merchants and what they earned."),
     "migrate": ("countenance.commands.migrate", "Bring the database schema up to date."),
     "models": ("countenance.commands.models", "Model packs: convert."),

@@ -23,6 +23,7 @@ _REFUSED = {
         Code.TRANSFER_ID_REUSED,
         "this transfer id was used for another transfer",
     ),
+    Refusal.BALANCE_TOO_HIGH: (Code.BAD_REQUEST, "the wallet would hold more than it can"),
     Denial.CURRENCY_MISMATCH: (Code.CURRENCY_MISMATCH, "the wallet has another currency"),
 }
 

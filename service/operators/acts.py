@@ -18,11 +18,14 @@ from service.access import store as access
 from service.access.rules import Grant
 from service.audit import log
 from service.audit.leaf import ActLeaf
+from service.audit.merkle import leaf_hash
 from service.clock import Clock, unix_ms
 from service.db import Database, Row
 from service.enrolment import accounts
 from service.keys import KeyRing
+from service.ledger import rules
 from service.ledger import store as ledger
+from service.ledger.rules import Transfer
 from service.operators import records, tokens
 from service.operators.tokens import ApiToken, Scope, TokenId
 from service.terminals import registration
@@ -40,6 +43,13 @@ class Refusal(StrEnum):
     ACCOUNT_UNKNOWN = "account_unknown"
     ACCOUNT_ERASED = "account_erased"
     TRANSFER_ID_REUSED = "transfer_id_reused"
+    BALANCE_TOO_HIGH = "balance_too_high"
+
+
+_OF_LEDGER = {
+    rules.Refusal.TRANSFER_ID_REUSED: Refusal.TRANSFER_ID_REUSED,
+    rules.Refusal.BALANCE_TOO_HIGH: Refusal.BALANCE_TOO_HIGH,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +143,18 @@ class Operations:
                 return Refusal.ACCOUNT_UNKNOWN
             if state == "erased":
                 return Refusal.ACCOUNT_ERASED
-            denial = ledger.top_up(
-                conn, transfer=transfer, account=account, money=money, now_ms=self.clock()
+            leaf = self._leaf("account.top-up", account, Transfer.top_up(transfer, account, money))
+            refusal = ledger.top_up(
+                conn,
+                transfer=transfer,
+                account=account,
+                money=money,
+                now_ms=self.clock(),
+                act=leaf_hash(leaf),
             )
-            if denial is None:
-                self._record(conn, "account.top-up", account)
-        return denial
+            if ledger.act_of(conn, transfer) == leaf_hash(leaf):
+                log.append(conn, leaf)
+        return (_OF_LEDGER.get(refusal) or refusal.denial) if refusal else None
 
     def set_account(self, account: AccountId, *, active: bool) -> bool:
         with self.database.transaction() as conn:
@@ -200,11 +216,15 @@ class Operations:
         return done
 
     def _record(self, conn: Connection[Row], act: str, subject: Id) -> bytes:
-        leaf = ActLeaf(
+        return log.append(conn, self._leaf(act, subject))
+
+    def _leaf(self, act: str, subject: Id, moved: Transfer | None = None) -> bytes:
+        return ActLeaf(
             at_ms=self.clock(),
             act=act,
             subject=str(subject),
             nonce=os.urandom(16),
             actor=str(self.actor) if self.actor else None,
-        )
-        return log.append(conn, leaf.encode())
+            transfer=moved.transfer if moved else None,
+            content=moved.content if moved else None,
+        ).encode()

@@ -19,6 +19,7 @@ from countenance.stage import Stage
 from service.audit import log
 from service.clock import unix_ms
 from service.ledger import store as ledger
+from service.ledger.check import check_balances
 from service.settings import Settings
 from tests.processes.conftest import Network
 from tests.processes.test_killed_service import verify
@@ -118,7 +119,7 @@ def hold(stage: Stage, account: AccountId, atm: Till, *, for_ms: int) -> None:
 def held_minor(stage: Stage, account: AccountId) -> int:
     with stage.house.database.transaction() as conn:
         wallet = ledger.wallet_of(conn, account)
-        assert ledger.check(conn) == ()
+        assert check_balances(conn) == ()
     assert wallet is not None
     assert wallet.balance_minor == START_MINOR
     return wallet.held_minor
