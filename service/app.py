@@ -33,7 +33,7 @@ def create_app(
     authorizer: Authorizer, database: Database, operations: Operations | None = None
 ) -> Flask:
     """Without ``operations`` it serves terminals only: there is no ``/api``."""
-    metrics = Metrics()
+    metrics = Metrics(database)
     app = OpenAPI(
         "countenance",
         static_folder=None,

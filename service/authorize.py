@@ -458,6 +458,8 @@ class Authorizer:
                 merchant=context.payee,
                 money=context.money,
                 now_ms=now_ms,
+                terminal=evidence.terminal,
+                limits=policy.limits_for(context),
             )
         elif isinstance(context, WithdrawalContext):
             lives_ms = policy.hold_ttl_ms // 2
@@ -469,6 +471,7 @@ class Authorizer:
                 money=context.money,
                 now_ms=now_ms,
                 expires_at_ms=now_ms + policy.hold_ttl_ms,
+                limits=policy.limits_for(context),
             )
         elif isinstance(context, EntryContext):
             denial = access.refuse(conn, account=account, door=context.door, at_ms=now_ms)

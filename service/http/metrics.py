@@ -11,10 +11,16 @@ The caller must still keep ``/metrics`` from the public: the figures are a busin
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
+from service.db import Database
+from service.errors import Unavailable
+from service.ledger.check import last_check
 from wire.envelope import parse
 from wire.messages import Decision, purpose_of
 
@@ -22,9 +28,42 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
+class LedgerCheck(Collector):
+    """The newest recorded check of the ledger; nothing before the first, nor while the database
+    does not answer, so that an alert must also ask whether the figure is there.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        return iter(())
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        try:
+            with self._database.transaction() as conn:
+                checked = last_check(conn)
+        except Unavailable:
+            return
+        if checked is None:
+            return
+        yield GaugeMetricFamily(
+            "countenance_ledger_discrepancies",
+            "What the newest check of the ledger found; anything but 0 needs a person.",
+            value=checked.discrepancies,
+        )
+        yield GaugeMetricFamily(
+            "countenance_ledger_checked_timestamp_seconds",
+            "When the ledger was last checked, Unix time.",
+            value=checked.at_ms / 1000,
+        )
+
+
 class Metrics:
-    def __init__(self) -> None:
+    def __init__(self, database: Database) -> None:
         self._registry = CollectorRegistry()
+        self._checks = CollectorRegistry()
+        self._checks.register(LedgerCheck(database))
         self.decisions = Counter(
             "countenance_decisions",
             "Decisions that were answered, repeated answers included.",
@@ -67,4 +106,4 @@ class Metrics:
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        return generate_latest(registry) + generate_latest(self._checks)

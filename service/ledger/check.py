@@ -15,6 +15,7 @@ from itertools import chain, islice
 
 import cbor2
 from psycopg import Connection
+from psycopg.types.json import Jsonb
 
 from service.db import Row
 from service.ledger.rules import AccountKind, Party, Transfer, TransferKind
@@ -25,6 +26,8 @@ from wire.messages import Decision, PaymentContext, WithdrawalContext
 from wire.money import Money
 
 FOUND_MAX = 1000
+KEPT_MAX = 100
+LOCK_KEY = 0x636865636B  # "check"
 QUERY_TIME_MAX = "10min"
 # Of an act's leaf, as service/audit/leaf.py numbers them: the domains do not know each other.
 LEAF_TRANSFER, LEAF_CONTENT = 7, 8
@@ -46,6 +49,35 @@ def check(conn: Connection[Row]) -> tuple[Discrepancy, ...]:
 def check_balances(conn: Connection[Row]) -> tuple[Discrepancy, ...]:
     """That money balances, whoever asked for it to move."""
     return tuple(islice(_unbalanced(conn), FOUND_MAX))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What a check that was recorded found, and when."""
+
+    at_ms: int
+    discrepancies: int
+
+
+def check_and_record(conn: Connection[Row], *, now_ms: int) -> Checked | None:
+    """Checks everything and keeps what was found; None where another process is at it."""
+    locked = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (LOCK_KEY,)).fetchone()
+    if locked != (True,):
+        return None
+    found = check(conn)
+    told = [{"what": each.what, "row": each.row} for each in found[:KEPT_MAX]]
+    conn.execute(
+        "INSERT INTO ledger_checks (checked_at_ms, discrepancies, found) VALUES (%s, %s, %s)",
+        (now_ms, len(found), Jsonb(told)),
+    )
+    return Checked(at_ms=now_ms, discrepancies=len(found))
+
+
+def last_check(conn: Connection[Row]) -> Checked | None:
+    row = conn.execute(
+        "SELECT checked_at_ms, discrepancies FROM ledger_checks ORDER BY checked_at_ms DESC LIMIT 1"
+    ).fetchone()
+    return Checked(at_ms=row[0], discrepancies=row[1]) if row else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,10 @@ the merchant's limit by one transfer.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from service.ledger.rules import Refusal
 
@@ -64,6 +66,12 @@ class Limits:
     def __post_init__(self) -> None:
         if len(self.velocity) > VELOCITIES_MAX:
             raise ValueError(f"at most {VELOCITIES_MAX} velocities")
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Limits:
+        """From what :func:`dataclasses.asdict` made; raises ValueError or TypeError."""
+        ceilings = {name: Ceiling(**most) for name, most in fields.items() if name != "velocity"}
+        return cls(**ceilings, velocity=tuple(Velocity(**v) for v in fields.get("velocity", ())))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,3 +133,27 @@ def refuse_usage(limits: Limits, usage: Usage, amount_minor: int) -> Refusal | N
 
 def _is_above(wanted_minor: int, most_minor: int | None) -> bool:
     return most_minor is not None and wanted_minor > most_minor
+
+
+def default_limits() -> dict[str, Limits]:
+    """Of a policy that says nothing else, in minor units of its currency."""
+    minute_ms = 60_000
+    return {
+        "payment": Limits(
+            account=Ceiling(day_minor=1_000_000, month_minor=3_000_000),
+            merchant=Ceiling(day_minor=100_000_000),
+            terminal=Ceiling(day_minor=20_000_000),
+            velocity=(
+                Velocity(transfers=20, within_ms=10 * minute_ms),
+                Velocity(transfers=100, within_ms=DAY_MS),
+            ),
+        ),
+        "withdrawal": Limits(
+            account=Ceiling(day_minor=200_000, month_minor=1_000_000),
+            terminal=Ceiling(day_minor=10_000_000),
+            velocity=(
+                Velocity(transfers=5, within_ms=10 * minute_ms),
+                Velocity(transfers=20, within_ms=DAY_MS),
+            ),
+        ),
+    }

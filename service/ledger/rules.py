@@ -158,8 +158,9 @@ ROUTES: dict[TransferKind, frozenset[tuple[AccountKind, AccountKind]]] = {
         {(AccountKind.MERCHANT, AccountKind.FUNDING), (AccountKind.WALLET, AccountKind.FUNDING)}
     ),
     TransferKind.CORRECTION: frozenset(
-        {(AccountKind.SUSPENSE, side) for side in _SUSPENSE_SIDES}
-        | {(side, AccountKind.SUSPENSE) for side in _SUSPENSE_SIDES}
+        way
+        for side in _SUSPENSE_SIDES
+        for way in ((AccountKind.SUSPENSE, side), (side, AccountKind.SUSPENSE))
     ),
 }
 TWO_PHASE = frozenset({TransferKind.PAYMENT, TransferKind.WITHDRAWAL})

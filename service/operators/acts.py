@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from psycopg import Connection
-from psycopg.errors import UniqueViolation
 
 from service.access import store as access
 from service.access.rules import Grant
@@ -124,36 +123,31 @@ class Operations:
     ) -> Denial | Refusal | None:
         """None where the money is in the wallet: asked again with the same id, it is no error."""
         wanted = transfer or TransferId.new()
-        try:
-            return self._top_up(account, money, wanted)
-        except UniqueViolation:
-            # Another request with this id was faster: its transfer is there to be seen now.
-            return self._top_up(account, money, wanted)
+        return self.database.run(lambda conn: self._top_up(conn, account, money, wanted))
 
     def _top_up(
-        self, account: AccountId, money: Money, transfer: TransferId
+        self, conn: Connection[Row], account: AccountId, money: Money, transfer: TransferId
     ) -> Denial | Refusal | None:
-        with self.database.transaction() as conn:
-            earlier = records.find_transfer(conn, transfer)
-            if earlier is not None:
-                same = earlier == records.TopUp(transfer=transfer, account=account, money=money)
-                return None if same else Refusal.TRANSFER_ID_REUSED
-            state = records.account_state(conn, account)
-            if state is None:
-                return Refusal.ACCOUNT_UNKNOWN
-            if state == "erased":
-                return Refusal.ACCOUNT_ERASED
-            leaf = self._leaf("account.top-up", account, Transfer.top_up(transfer, account, money))
-            refusal = ledger.top_up(
-                conn,
-                transfer=transfer,
-                account=account,
-                money=money,
-                now_ms=self.clock(),
-                act=leaf_hash(leaf),
-            )
-            if ledger.act_of(conn, transfer) == leaf_hash(leaf):
-                log.append(conn, leaf)
+        earlier = records.find_transfer(conn, transfer)
+        if earlier is not None:
+            same = earlier == records.TopUp(transfer=transfer, account=account, money=money)
+            return None if same else Refusal.TRANSFER_ID_REUSED
+        state = records.account_state(conn, account)
+        if state is None:
+            return Refusal.ACCOUNT_UNKNOWN
+        if state == "erased":
+            return Refusal.ACCOUNT_ERASED
+        leaf = self._leaf("account.top-up", account, Transfer.top_up(transfer, account, money))
+        refusal = ledger.top_up(
+            conn,
+            transfer=transfer,
+            account=account,
+            money=money,
+            now_ms=self.clock(),
+            act=leaf_hash(leaf),
+        )
+        if ledger.act_of(conn, transfer) == leaf_hash(leaf):
+            log.append(conn, leaf)
         return (_OF_LEDGER.get(refusal) or refusal.denial) if refusal else None
 
     def set_account(self, account: AccountId, *, active: bool) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 
 from celery import Celery
+from celery.schedules import crontab
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from service.audit import log
@@ -17,6 +18,7 @@ from service.db import Database
 from service.errors import Misconfigured
 from service.keys import KeyRing
 from service.ledger import store as ledger
+from service.ledger.check import check_and_record
 from service.server import open_keys
 from service.settings import Settings
 from service.terminals import challenges
@@ -26,6 +28,8 @@ EXPIRE_EVERY_S = 5.0
 CHECKPOINT_EVERY_S = 5.0
 VISIBLE_AGAIN_S = 20
 TASK_TIME_MAX_S = 15
+CHECK_AT = crontab(hour="3", minute="17")  # UTC
+CHECK_TIME_MAX_S = 1_800
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -70,6 +74,11 @@ def make_celery(settings: Settings) -> Celery:
                 "schedule": CHECKPOINT_EVERY_S,
                 "options": {"expires": CHECKPOINT_EVERY_S},
             },
+            "check": {
+                "task": "check",
+                "schedule": CHECK_AT,
+                "options": {"expires": CHECK_TIME_MAX_S},
+            },
         },
     )
     return app
@@ -100,12 +109,17 @@ def _keys() -> KeyRing:
 
 @celery.task(name="expire")
 def expire() -> None:
-    with _database().transaction() as conn:
-        ledger.expire_holds(conn, now_ms=unix_ms())
-        challenges.expire(conn, now_ms=unix_ms())
+    _database().run(lambda conn: ledger.expire_holds(conn, now_ms=unix_ms()))
+    _database().run(lambda conn: challenges.expire(conn, now_ms=unix_ms()))
 
 
 @celery.task(name="checkpoint")
 def checkpoint() -> None:
     with _database().transaction() as conn:
         log.integrate(conn, _keys().log, now_ms=unix_ms())
+
+
+@celery.task(name="check", time_limit=CHECK_TIME_MAX_S)
+def check() -> None:
+    with _database().transaction() as conn:
+        check_and_record(conn, now_ms=unix_ms())

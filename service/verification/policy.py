@@ -18,6 +18,7 @@ from typing import Any
 
 from face_engine.calibration import Calibration, CalibrationUnsupportedError
 from service.errors import Misconfigured
+from service.ledger.limits import Limits, default_limits
 from wire.messages import (
     Context,
     Level,
@@ -89,9 +90,12 @@ class Lockout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """``tiers`` maps a purpose's name to its tiers, cheapest first."""
+    """``tiers`` maps a purpose's name to its tiers, cheapest first; ``limits`` maps payment and
+    withdrawal to theirs, and one that is missing is without limits.
+    """
 
     tiers: Mapping[str, tuple[Tier, ...]]
+    limits: Mapping[str, Limits] = field(default_factory=dict)
     lockout: Lockout = field(default_factory=Lockout)
     sources: tuple[str, ...] = CAMERAS
     challenge_ttl_ms: int = 60_000
@@ -102,6 +106,8 @@ class Policy:
     def __post_init__(self) -> None:
         if set(self.tiers) != {name.lower() for name in Purpose.__members__}:
             raise ValueError("tiers name payment, withdrawal, entry and enrolment")
+        if not set(self.limits) <= {"payment", "withdrawal"}:
+            raise ValueError("limits name payment and withdrawal")
         for name, tiers in self.tiers.items():
             ends = [tier.up_to_minor for tier in tiers]
             if not 1 <= len(tiers) <= TIERS_MAX or None in ends[:-1]:
@@ -135,6 +141,10 @@ class Policy:
             if tier.up_to_minor is None or amount <= tier.up_to_minor:
                 return tier
         return None
+
+    def limits_for(self, context: Context) -> Limits:
+        """What may be moved for a context; without limits where none are set."""
+        return self.limits.get(purpose_of(context).name.lower(), Limits())
 
     def accepts(self, source: Source) -> bool:
         return source.name.lower() in self.sources
@@ -170,6 +180,10 @@ class Policy:
                 name: tuple(Tier(**tier) for tier in tiers)
                 for name, tiers in fields["tiers"].items()
             }
+            fields["limits"] = {
+                name: Limits.from_fields(limits)
+                for name, limits in fields.get("limits", {}).items()
+            }
             fields["lockout"] = Lockout(**fields.get("lockout", {}))
             fields["sources"] = tuple(fields.get("sources", CAMERAS))
             return cls(**fields)
@@ -178,7 +192,7 @@ class Policy:
 
 
 def default_policy() -> Policy:
-    """DESIGN section 7: FMR 1e-4 everywhere; a PIN above 100.00 and at the ATM."""
+    """DESIGN section 7: FMR 1e-4 everywhere; a PIN above 100.00 and at the ATM; limits."""
     return Policy(
         tiers={
             "payment": (
@@ -188,5 +202,6 @@ def default_policy() -> Policy:
             "withdrawal": (Tier(fmr=1e-4, level="strict", pin=True, up_to_minor=100_000),),
             "entry": (Tier(fmr=1e-4, level="passive", pin=False),),
             "enrolment": (Tier(fmr=1e-4, level="standard", pin=False),),
-        }
+        },
+        limits=default_limits(),
     )
