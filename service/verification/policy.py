@@ -1,8 +1,8 @@
 """What an attempt must show: per purpose and amount, named by false match rate.
 
 Guarantees: a policy that parses is complete and in range;
-:meth:`Policy.check_for_production` refuses one that switches liveness off or accepts
-frames that are not from a camera, and :meth:`Policy.check_rates` one whose false match
+:meth:`Policy.check_for_production` refuses one that switches liveness or limits off or
+accepts frames that are not from a camera, and :meth:`Policy.check_rates` one whose false match
 rates no calibration supports.
 
 The caller must still verify the signature of a stored policy (:mod:`service.policies`).
@@ -91,11 +91,11 @@ class Lockout:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """``tiers`` maps a purpose's name to its tiers, cheapest first; ``limits`` maps payment and
-    withdrawal to theirs, and one that is missing is without limits.
+    withdrawal to theirs, and one that ``limits`` does not name is without.
     """
 
     tiers: Mapping[str, tuple[Tier, ...]]
-    limits: Mapping[str, Limits] = field(default_factory=dict)
+    limits: Mapping[str, Limits] = field(default_factory=default_limits)
     lockout: Lockout = field(default_factory=Lockout)
     sources: tuple[str, ...] = CAMERAS
     challenge_ttl_ms: int = 60_000
@@ -106,7 +106,7 @@ class Policy:
     def __post_init__(self) -> None:
         if set(self.tiers) != {name.lower() for name in Purpose.__members__}:
             raise ValueError("tiers name payment, withdrawal, entry and enrolment")
-        if not set(self.limits) <= {"payment", "withdrawal"}:
+        if not set(self.limits) <= set(default_limits()):
             raise ValueError("limits name payment and withdrawal")
         for name, tiers in self.tiers.items():
             ends = [tier.up_to_minor for tier in tiers]
@@ -166,6 +166,8 @@ class Policy:
             raise Misconfigured("production needs liveness: a tier of the policy has 'none'")
         if not set(self.sources) <= set(CAMERAS):
             raise Misconfigured("production accepts frames from cameras only")
+        if set(self.limits) != set(default_limits()):
+            raise Misconfigured("production needs limits on payments and on withdrawals")
 
     def to_document(self) -> str:
         """The canonical text that is stored and signed."""
@@ -180,10 +182,10 @@ class Policy:
                 name: tuple(Tier(**tier) for tier in tiers)
                 for name, tiers in fields["tiers"].items()
             }
-            fields["limits"] = {
-                name: Limits.from_fields(limits)
-                for name, limits in fields.get("limits", {}).items()
-            }
+            if "limits" in fields:
+                fields["limits"] = {
+                    name: Limits.from_fields(limits) for name, limits in fields["limits"].items()
+                }
             fields["lockout"] = Lockout(**fields.get("lockout", {}))
             fields["sources"] = tuple(fields.get("sources", CAMERAS))
             return cls(**fields)
@@ -202,6 +204,5 @@ def default_policy() -> Policy:
             "withdrawal": (Tier(fmr=1e-4, level="strict", pin=True, up_to_minor=100_000),),
             "entry": (Tier(fmr=1e-4, level="passive", pin=False),),
             "enrolment": (Tier(fmr=1e-4, level="standard", pin=False),),
-        },
-        limits=default_limits(),
+        }
     )
