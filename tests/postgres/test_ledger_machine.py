@@ -30,7 +30,7 @@ from wire.money import Money
 
 DAY_MS = 86_400_000
 START_MS = 20_000 * DAY_MS
-DAY_MINOR, VELOCITY, WITHIN_MS = 1500, 6, 60_000
+DAY_MINOR, VELOCITY, WITHIN_MS = 1500, 3, 60_000
 LIMITS = Limits(
     account=Ceiling(transfer_minor=800, day_minor=DAY_MINOR),
     velocity=(Velocity(transfers=VELOCITY, within_ms=WITHIN_MS),),
@@ -159,7 +159,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def new_id(self) -> TransferId:
         return TransferId.new()
 
-    @rule(wait_ms=st.one_of(st.integers(1, WITHIN_MS), st.just(DAY_MS)))
+    @rule(wait_ms=st.one_of(st.integers(1, WITHIN_MS), st.sampled_from([WITHIN_MS, DAY_MS])))
     def wait(self, wait_ms: int) -> None:
         self.model.now_ms += wait_ms
 
