@@ -89,9 +89,12 @@ def test_a_refund_is_refused_by_the_first_guard_that_applies() -> None:
             (Refusal.REFUND_OF_OTHER_ACCOUNTS, {"paid_kind": TransferKind.PAYMENT}),
             (Refusal.REFUND_OF_OTHER_ACCOUNTS, {"paid_debit": WALLET, "paid_credit": WALLET}),
             (Refusal.REFUND_NOT_POSTED, {"paid_credit": MERCHANT}),
+            (Refusal.REFUND_NOT_POSTED, {"paid_state": TransferState.EXPIRED}),
+            (Refusal.REFUND_NOT_POSTED, {"paid_state": TransferState.VOIDED}),
             (Refusal.REFUND_ABOVE_POSTED, {"paid_state": TransferState.POSTED}),
             (Refusal.REFUND_ABOVE_POSTED, {"paid_posted_minor": 1499}),
             (None, {"paid_posted_minor": 1500}),
+            (None, {"paid_posted_minor": 1501}),
             (None, {"paid_kind": TransferKind.WITHDRAWAL}),
         ],
         {
@@ -240,7 +243,7 @@ IN_PART = replace(PENDING, state=POSTED, posted_minor=700)
         (IN_PART, POSTED, None, 0, CloseRefusal.POSTED),
         (IN_PART, POSTED, 699, 0, CloseRefusal.POSTED),
         (IN_PART, POSTED, 701, 0, CloseRefusal.POSTED),
-        (IN_PART, POSTED, 700, 99, None),
+        (IN_PART, POSTED, int("700"), 99, None),
         (replace(IN_PART, posted_minor=1000), POSTED, None, 99, None),
         (replace(PENDING, state=VOIDED), VOIDED, None, 99, None),
         (replace(PENDING, state=EXPIRED), EXPIRED, None, 99, None),
@@ -265,6 +268,11 @@ def test_a_hold_is_closed_once_in_time_and_within_its_amount(
     refusal: CloseRefusal | None,
 ) -> None:
     assert refuse_close(found, wanted, amount_minor=amount_minor, now_ms=now_ms) is refusal
+
+
+def test_amount_and_time_of_a_closing_cannot_be_mixed_up() -> None:
+    with pytest.raises(TypeError):
+        refuse_close(PENDING, POSTED, 49, 1000)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
