@@ -24,7 +24,7 @@ from service.clock import unix_ms
 from service.db import Row
 from service.ledger import store as ledger
 from service.ledger.rules import Wallet
-from terminal_client.device import ATTEMPT
+from terminal_client.outbox import ATTEMPT
 from tests.processes.conftest import Network
 from tests.processes.till import CURRENCY, Mall, Prepared, Till
 from wire.denial import Reason
