@@ -49,10 +49,41 @@ CHIPS = {
 
 def cut_chip(pixels: Pixels, face: Face, chip: Chip) -> Pixels:
     """Returns the (side, side, 3) uint8 BGR chip; what lies outside the picture is black."""
-    motion = similarity(face.landmarks.astype(np.float64), chip.landmarks)
-    size = (chip.side_px, chip.side_px)
-    cut = cv2.warpAffine(pixels, motion, size, flags=cv2.INTER_LINEAR)
-    return cut.astype(np.uint8, copy=False)
+    return warp(pixels, similarity(face.landmarks.astype(np.float64), chip.landmarks), chip.side_px)
+
+
+def warp(
+    pixels: Pixels, motion: NDArray[np.float64], side: int, border: int = cv2.BORDER_CONSTANT
+) -> Pixels:
+    """The square of ``side`` pixels that the similarity ``motion``, (2, 3), maps the picture to.
+
+    Where it reduces, the part of the picture that is needed is reduced by area first: a warp
+    alone skips pixels, and what is fine in the picture turns into noise.
+    """
+    scale = float(np.hypot(motion[0, 0], motion[1, 0]))
+    if scale < 1:
+        pixels, before = _reduced(pixels, motion, side, scale)
+        motion = motion @ before
+    return cv2.warpAffine(pixels, motion[:2], (side, side), borderMode=border).astype(
+        np.uint8, copy=False
+    )
+
+
+def _reduced(
+    pixels: Pixels, motion: NDArray[np.float64], side: int, scale: float
+) -> tuple[Pixels, NDArray[np.float64]]:
+    """The part of the picture that lies in the square, reduced; and (3, 3), back to the whole."""
+    corners = np.array([(-1, -1), (side, -1), (side, side), (-1, side)]) - motion[:, 2]
+    there = corners @ motion[:, :2] / scale**2
+    height, width = pixels.shape[:2]
+    left, top = np.clip(np.floor(there.min(axis=0)), 0, (width - 1, height - 1)).astype(int)
+    right, bottom = np.clip(np.ceil(there.max(axis=0)) + 1, (left + 1, top + 1), (width, height))
+    part = pixels[top : int(bottom), left : int(right)]
+    size = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
+    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    wide, high = part.shape[1] / size[0], part.shape[0] / size[1]
+    back = [[wide, 0, wide / 2 - 0.5 + left], [0, high, high / 2 - 0.5 + top], [0, 0, 1]]
+    return small, np.array(back)
 
 
 def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -70,6 +70,18 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorWeights(Weights):
+    """``looks_px``: longer sides at which the whole picture is looked at, smallest first;
+    ``sure_px``: width from which on the network surely finds a face, in its input;
+    the closer look at a face is a square of ``view_px`` in which it is ``face_px`` large."""
+
+    looks_px: tuple[int, ...]
+    sure_px: int
+    view_px: int
+    face_px: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedderWeights(Weights):
     alignment: str
     mean: float
@@ -81,7 +93,7 @@ class EmbedderWeights(Weights):
 class Pack:
     name: str
     about: str
-    detector: Weights
+    detector: DetectorWeights
     embedder: EmbedderWeights
     passive: Weights | None
 
@@ -92,6 +104,7 @@ class Pack:
             f"{name}={value}"
             for name, value in (
                 ("detector", f"{self.detector.kind} {self.detector.sha256}"),
+                ("closer look", f"{self.detector.view_px} {self.detector.face_px}"),
                 ("embedder", f"{self.embedder.kind} {self.embedder.sha256}"),
                 ("alignment", self.embedder.alignment),
                 ("preprocessing", f"{self.embedder.mean!r} {self.embedder.scale!r}"),
@@ -128,7 +141,7 @@ def load_pack(name: str) -> Pack:
     return Pack(
         name=fields_found["name"],
         about=fields_found["about"],
-        detector=Weights(**fields_found["detector"]),
+        detector=DetectorWeights(**fields_found["detector"]),
         embedder=EmbedderWeights(**fields_found["embedder"]),
         passive=Weights(**passive) if passive else None,
     )

@@ -6,8 +6,8 @@ weights is one :class:`face_engine.errors.ModelFileError`.
 
 from __future__ import annotations
 
-from face_engine.catalogue import Pack, load_pack
-from face_engine.detect import CenterFace, Detector, YuNet
+from face_engine.catalogue import DetectorWeights, Pack, load_pack
+from face_engine.detect import CenterFace, Detector, Looks, Network, YuNet
 from face_engine.dlib_convert import convert
 from face_engine.embed import Embedder
 from face_engine.errors import ModelFileError
@@ -33,7 +33,7 @@ class Engine:
         pack = load_pack(name)
         return cls(
             pack,
-            Detector(_open_detector(pack, threads)),
+            _open_detector(pack, threads),
             _open_embedder(pack, threads),
             _open_passive(pack, threads),
         )
@@ -51,16 +51,26 @@ class Engine:
         return self._detector.detect(pixels)
 
     def embed(self, pixels: Pixels, face: Face) -> Embedding:
-        """Of the face as :meth:`detect` found it; its landmarks are refined first."""
-        return self._embedder.embed(pixels, self._detector.refine(pixels, face))
+        """Of the face as :meth:`detect` found it."""
+        return self._embedder.embed(pixels, face)
 
     def passive(self, pixels: Pixels, face: Face) -> float | None:
         """The probability that the face is live; None where the pack has no such network."""
         return self._passive.live(pixels, face) if self._passive else None
 
 
-def _open_detector(pack: Pack, threads: int) -> CenterFace | YuNet:
+def _open_detector(pack: Pack, threads: int) -> Detector:
     weights = pack.detector
+    looks = Looks(
+        sides_px=tuple(weights.looks_px),
+        sure_px=weights.sure_px,
+        view_px=weights.view_px,
+        face_px=weights.face_px,
+    )
+    return Detector(_open_network(weights, threads), looks)
+
+
+def _open_network(weights: DetectorWeights, threads: int) -> Network:
     if weights.kind == "centerface":
         return CenterFace.open(weights.read(), name=weights.file, threads=threads)
     if weights.kind == "yunet":
