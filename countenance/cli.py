@@ -20,7 +20,7 @@ COMMANDS = {
     "door": ("countenance.commands.door", "Doors and who may open them."),
     "merchant": ("countenance.commands.merchant", "Merchants and what they earned."),
     "migrate": ("countenance.commands.migrate", "Bring the database schema up to date."),
-    "models": ("countenance.commands.models", "Model packs: convert."),
+    "models": ("countenance.commands.models", "Model packs: list, pull, verify, convert."),
     "serve": ("countenance.commands.serve", "Run the verification service."),
     "terminal": ("countenance.commands.terminal", "Terminals: add, list, revoke."),
     "worker": ("countenance.commands.worker", "Run the tasks and their schedule."),

@@ -3,8 +3,8 @@
 Guarantees: the picture is looked at in a few sizes, smallest first, until a face is found that
 is so large that one ``BESIDE_RATIO`` times as wide would have been found too; these faces are
 then looked at closer, each in a view of its own. Boxes and landmarks are in pixels of the
-picture given, at most ``FACES_MAX`` faces, largest first; a picture without a face gives an
-empty tuple.
+picture given, at most ``FACES_MAX`` faces, the largest of the first look first; a picture
+without a face gives an empty tuple.
 
 The caller must still refuse pictures with no face or several.
 
@@ -19,13 +19,10 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
-import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
 from face_engine.align import warp
-from face_engine.errors import ModelFileError
-from face_engine.session import open_session
 from face_engine.types import Face, Pixels
 
 MULTIPLE_PX = 32
@@ -75,9 +72,10 @@ class Detector:
     def detect(self, pixels: Pixels) -> tuple[Face, ...]:
         """``pixels``: (height, width, 3) uint8, BGR."""
         faces = self._look_until_sure(pixels)
-        main = [face for face in faces if face.width >= BESIDE_RATIO * faces[0].width]
-        seen = [self.look_closer(pixels, face) or face for face in main]
-        return _largest_first([*seen, *faces[len(main) :]])
+        return tuple(
+            (face.width >= BESIDE_RATIO * faces[0].width and self.look_closer(pixels, face)) or face
+            for face in faces
+        )
 
     def look_closer(self, pixels: Pixels, face: Face) -> Face | None:
         """The face that is where ``face`` was, in a view of its own; None where none is.
@@ -118,8 +116,9 @@ class Detector:
         right, bottom = (-n % MULTIPLE_PX for n in size)
         whole = cv2.copyMakeBorder(fitted, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
         back = np.array([width / size[0], height / size[1]])
-        faces = self._faces(whole.astype(np.uint8, copy=False))
-        return _largest_first([_moved(face, back, np.zeros(2)) for face in faces])
+        found = self._faces(whole.astype(np.uint8, copy=False))
+        faces = (_moved(face, back, np.zeros(2)) for face in found)
+        return tuple(sorted(faces, key=lambda face: -face.width * face.height))
 
     def _faces(self, picture: Pixels) -> list[Face]:
         found = self._network.find(picture)
@@ -134,8 +133,7 @@ class Detector:
 
 
 class CenterFace:
-    """Landmarks come as y then x. The file declares one fixed shape and lists its weights as
-    inputs; :meth:`open` makes the shape dynamic."""
+    """Landmarks come as y then x."""
 
     STRIDE_PX = 4
     SCORE_MIN = 0.5
@@ -143,22 +141,6 @@ class CenterFace:
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
         self._input = session.get_inputs()[0].name
-
-    @classmethod
-    def open(cls, network: bytes, *, name: str, threads: int) -> CenterFace:
-        """Raises :class:`ModelFileError`."""
-        try:
-            model = onnx.load_model_from_string(network)
-            weights = {weight.name for weight in model.graph.initializer}
-            free = [value for value in model.graph.input if value.name not in weights]
-            for value in [*free, *model.graph.output]:
-                for axis in (0, 2, 3):
-                    value.type.tensor_type.shape.dim[axis].dim_param = f"{value.name}.{axis}"
-            del model.graph.input[:]
-            model.graph.input.extend(free)
-        except Exception as error:
-            raise ModelFileError(f"{name} is not the CenterFace network") from error
-        return cls(open_session(model.SerializeToString(), name=name, threads=threads))
 
     def find(self, picture: Pixels) -> Candidates:
         blob = cv2.dnn.blobFromImage(picture, swapRB=True)
@@ -242,10 +224,6 @@ def _moved(face: Face, scale: float | NDArray[np.float64], shift: NDArray[np.flo
     box = np.reshape(face.box, (2, 2)) * scale + shift
     landmarks = (face.landmarks * scale + shift).astype(np.float32)
     return Face(box=_box(box.ravel()), landmarks=landmarks, score=face.score)
-
-
-def _largest_first(faces: list[Face]) -> tuple[Face, ...]:
-    return tuple(sorted(faces, key=lambda face: -face.width * face.height))
 
 
 def _box(edges: NDArray[Any]) -> tuple[float, float, float, float]:
