@@ -22,6 +22,7 @@ from face_engine.errors import ModelFileError
 CONVERTERS = {
     "centerface": "face_engine.centerface_convert",
     "dlib": "face_engine.dlib_convert",
+    "dlib-int8": "face_engine.dlib_int8_convert",
 }
 
 

@@ -32,10 +32,6 @@ class Embedder:
     def chip(self) -> Chip:
         return CHIPS[self.alignment]
 
-    def embed(self, pixels: Pixels, face: Face) -> Embedding:
-        """``pixels``: the whole picture, (height, width, 3) uint8, BGR."""
-        return self.embed_many([(pixels, face)])[0]
-
     def embed_many(self, seen: Sequence[tuple[Pixels, Face]]) -> list[Embedding]:
         """Of each (picture, face), ``BATCH`` at a time where the network takes batches."""
         batch = BATCH if isinstance(self.session.get_inputs()[0].shape[0], str) else 1

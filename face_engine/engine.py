@@ -40,7 +40,6 @@ class Detects(Protocol):
 
 
 class Embeds(Protocol):
-    def embed(self, pixels: Pixels, face: Face) -> Embedding: ...
     def embed_many(self, seen: Sequence[tuple[Pixels, Face]]) -> list[Embedding]: ...
 
 
@@ -98,7 +97,11 @@ class Engine:
         self.passive(pixels, face)
 
     def detect(self, pixels: Pixels) -> tuple[Face, ...]:
-        """All faces, largest first; ``pixels``: (height, width, 3) uint8, BGR."""
+        """All faces, largest first; ``pixels``: (height, width, 3) uint8, BGR.
+
+        Raises :class:`ValueError` for anything else, as does whatever takes ``pixels`` here.
+        """
+        _require_pixels(pixels)
         return self._detector.detect(pixels)
 
     def follow(self, pixels: Pixels, face: Face) -> tuple[Face, ...]:
@@ -107,21 +110,30 @@ class Engine:
         Several times faster than :meth:`detect`, and blind to whoever else is in the picture:
         for a preview, never for the frame that is decided on.
         """
+        _require_pixels(pixels)
         near = self._detector.look_closer(pixels, face)
         return (near,) if near else self.detect(pixels)
 
     def embed(self, pixels: Pixels, face: Face) -> Embedding:
         """Of the face as :meth:`detect` found it."""
-        return self._embedder.embed(pixels, face)
+        return self.embed_many([(pixels, face)])[0]
 
     def embed_many(self, seen: Sequence[tuple[Pixels, Face]]) -> list[Embedding]:
         """Of each (picture, face), in their order; in batches where the network takes them."""
+        for pixels, _ in seen:
+            _require_pixels(pixels)
         return self._embedder.embed_many(seen)
 
     def passive(self, pixels: Pixels, face: Face) -> float | None:
         """The probability that the face is live; None where the pack has no such network, or
         where too little of the picture lies around the face to say."""
+        _require_pixels(pixels)
         return self._passive.live(pixels, face) if self._passive else None
+
+
+def _require_pixels(pixels: Pixels) -> None:
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+        raise ValueError("a picture is (height, width, 3) uint8 in BGR order")
 
 
 def _open_detector(weights: DetectorWeights, runtime: Runtime) -> Detector:

@@ -77,13 +77,13 @@ class Embedder:
     model: Any
     model_id: bytes
 
-    def embed(self, pixels: Pixels, face: Face) -> Embedding:
+    def embed_many(self, seen: Sequence[tuple[Pixels, Face]]) -> list[Embedding]:
+        return [self._embed(pixels, face) for pixels, face in seen]
+
+    def _embed(self, pixels: Pixels, face: Face) -> Embedding:
         with _quiet():
             numbers = np.asarray(self.model.get(pixels, Theirs(kps=face.landmarks)), np.float32)
         return Embedding(vector=numbers / np.linalg.norm(numbers), model_id=self.model_id)
-
-    def embed_many(self, seen: Sequence[tuple[Pixels, Face]]) -> list[Embedding]:
-        return [self.embed(pixels, face) for pixels, face in seen]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
