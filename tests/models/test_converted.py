@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_a_damaged_kept_network_is_made_anew(weights: Weights, damage: bytes | N
 
 def test_where_nothing_can_be_kept_it_works_from_memory(weights: Weights, tmp_path: Path) -> None:
     (tmp_path / "countenance").write_bytes(b"a file where the folder should be")
-    assert read_network(weights)[:2] == b"\x08\x03"
+    assert sha256(read_network(weights)).hexdigest() == weights.converted
     assert not kept_path(weights).exists()
 
 

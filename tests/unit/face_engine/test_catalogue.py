@@ -138,8 +138,8 @@ def test_what_is_wrong_with_a_pack_file_is_named(old: str, new: str, message: st
 def test_a_damaged_pack_file_is_read_or_refused(at: int, put: str, cut: int) -> None:
     try:
         parse_pack(PACK[:at] + put + PACK[at + cut :])
-    except PackFileError as error:
-        assert len(str(error)) < 300
+    except PackFileError:
+        return
 
 
 def test_the_packs_that_ship_are_free_for_commerce() -> None:
