@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -26,6 +27,11 @@ TRIES = 5
 REDIRECTS_MAX = 5
 CHUNK_BYTES = 1 << 16
 TIMEOUT = urllib3.Timeout(connect=10, read=30)
+UNREACHABLE = (
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.SSLError,
+)
 LOOPBACK = frozenset({"127.0.0.1", "[::1]", "localhost"})
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
@@ -37,17 +43,19 @@ class DownloadError(Exception):
 
 
 class _BrokenOffError(Exception):
-    """The transfer may be resumed."""
+    """Why it did not work this time; it may work the next time."""
 
 
 @dataclass(slots=True)
 class Download:
-    """``on_progress`` is called with the bytes that are here and the bytes in all, if known."""
+    """``on_progress`` is called with the bytes that are here and the bytes in all, if known;
+    between tries it waits ``pause_s``, then twice that, and so on."""
 
     url: str
     target: Path
     digest: str
     on_progress: OnProgress = lambda _here, _all: None
+    pause_s: float = 0.5
     _pool: urllib3.PoolManager = field(
         default_factory=lambda: urllib3.PoolManager(timeout=TIMEOUT, retries=False)
     )
@@ -73,17 +81,22 @@ class Download:
             self._pool.clear()
 
     def _fetch(self) -> None:
-        for left in reversed(range(TRIES)):
+        for attempt in range(1, TRIES + 1):
             try:
                 self._transfer()
+            except UNREACHABLE as error:
+                raise DownloadError(f"{self._host} cannot be reached") from error
             except (_BrokenOffError, urllib3.exceptions.HTTPError) as error:
-                if not left:
-                    raise DownloadError(
-                        f"the transfer from {parse_url(self.url).host} broke off {TRIES} times: "
-                        "what has arrived is kept, and the next pull goes on from there"
-                    ) from error
+                if attempt == TRIES:
+                    why = str(error) if isinstance(error, _BrokenOffError) else "broke off"
+                    raise DownloadError(f"{self._host} {why}, {TRIES} times") from error
+                time.sleep(self.pause_s * attempt)
             else:
                 return
+
+    @property
+    def _host(self) -> str:
+        return parse_url(self.url).host or "the server"
 
     def _transfer(self) -> None:
         start = self._resume_at()
@@ -103,7 +116,7 @@ class Download:
         finally:
             response.close()
         if size is not None and here < size:
-            raise _BrokenOffError
+            raise _BrokenOffError("broke off")
 
     def _resume_at(self) -> int:
         if self._tag.is_file() and self.part.is_file():
@@ -125,7 +138,7 @@ class Download:
                 return response
             response.close()
             url = urljoin(url, location)
-        raise DownloadError(f"{parse_url(self.url).host} redirects in circles")
+        raise DownloadError(f"{self._host} redirects in circles")
 
     def _agree(self, response: urllib3.BaseHTTPResponse, start: int) -> tuple[int, int | None]:
         """(where to go on, the size of the whole file if the server says one)."""
@@ -133,7 +146,7 @@ class Download:
             said = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
             if said is None or int(said[1]) != start:
                 self._forget()
-                raise _BrokenOffError
+                raise _BrokenOffError("sent another part than asked for")
             size: int | None = int(said[2])
         elif response.status == 200:
             start, size = 0, _length(response)
@@ -143,11 +156,11 @@ class Download:
                 self._tag.write_text(tag)
         elif response.status == 416:
             self._forget()
-            raise _BrokenOffError
+            raise _BrokenOffError("answered 416")
         elif response.status >= 500:
-            raise _BrokenOffError
+            raise _BrokenOffError(f"answered {response.status}")
         else:
-            raise DownloadError(f"{parse_url(self.url).host} answered {response.status}")
+            raise DownloadError(f"{self._host} answered {response.status}")
         if size is not None and size > FILE_BYTES_MAX:
             self._forget()
             raise DownloadError(f"the file is larger than {FILE_BYTES_MAX >> 20} MiB")

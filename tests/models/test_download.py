@@ -125,7 +125,7 @@ def server() -> Iterator[Server]:
 
 def fetch(server: Server, folder: Path, path: str = "good", digest: str = DIGEST) -> Path:
     target = folder / "weights.onnx"
-    Download(url=server.url(path), target=target, digest=digest).run()
+    Download(url=server.url(path), target=target, digest=digest, pause_s=0).run()
     return target
 
 
@@ -158,7 +158,7 @@ def test_a_cut_transfer_goes_on_where_it_broke_off(server: Server, tmp_path: Pat
 
 def test_the_next_pull_goes_on_from_what_the_last_one_left(server: Server, tmp_path: Path) -> None:
     server.cuts_left = TRIES
-    with pytest.raises(DownloadError, match="broke off 5 times"):
+    with pytest.raises(DownloadError, match="broke off, 5 times"):
         fetch(server, tmp_path)
     assert names(tmp_path) == [".weights.onnx.part", ".weights.onnx.tag"]
     assert fetch(server, tmp_path).read_bytes() == CONTENT
@@ -187,7 +187,7 @@ def test_without_a_tag_nothing_is_resumed(server: Server, tmp_path: Path) -> Non
         ("short", "not the file that the pack names"),
         ("gigantic", "larger than 256 MiB"),
         ("absent", "answered 404"),
-        ("busy", "broke off 5 times"),
+        ("busy", "answered 503, 5 times"),
         ("circle", "redirects in circles"),
         ("plain", r"models\.example is not asked over https"),
     ],
@@ -201,7 +201,7 @@ def test_a_server_at_fault_is_one_message_and_leaves_no_file(
 
 
 def test_a_wrong_range_is_not_believed(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(DownloadError, match="broke off"):
+    with pytest.raises(DownloadError, match=r"broke off|another part"):
         fetch(server, tmp_path, "another_range")
     assert not (tmp_path / "weights.onnx").exists()
 
@@ -244,5 +244,5 @@ def test_a_folder_that_cannot_be_made_is_one_message(server: Server, tmp_path: P
 def test_nobody_listening_is_one_message(tmp_path: Path) -> None:
     with Server() as closed:
         url = closed.url("good")
-    with pytest.raises(DownloadError, match="broke off"):
+    with pytest.raises(DownloadError, match=r"127\.0\.0\.1 cannot be reached"):
         Download(url=url, target=tmp_path / "x", digest=DIGEST).run()
