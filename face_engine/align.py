@@ -6,6 +6,7 @@ patterns (1991), on the five landmarks of :class:`face_engine.types.Face`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -57,33 +58,42 @@ def warp(
 ) -> Pixels:
     """The square of ``side`` pixels that the similarity ``motion``, (2, 3), maps the picture to.
 
-    Where it reduces, the part of the picture that is needed is reduced by area first: a warp
-    alone skips pixels, and what is fine in the picture turns into noise.
+    Where it reduces, the part of the picture that is needed is halved by area first, until one
+    linear warp skips no pixels: what is fine in the picture would turn into noise.
     """
-    scale = float(np.hypot(motion[0, 0], motion[1, 0]))
-    if scale < 1:
-        pixels, before = _reduced(pixels, motion, side, scale)
+    factor = halvings(float(np.hypot(motion[0, 0], motion[1, 0])))
+    if factor > 1:
+        pixels, before = _reduced(pixels, motion, side, factor)
         motion = motion @ before
     return cv2.warpAffine(pixels, motion[:2], (side, side), borderMode=border).astype(
         np.uint8, copy=False
     )
 
 
+def halvings(scale: float) -> int:
+    """The power of two by which to reduce by area before scaling linearly by what is left."""
+    return 1 << max(0, math.floor(math.log2(1 / max(scale, 1e-3))))
+
+
+def reduce(pixels: Pixels, factor: int) -> Pixels:
+    """Smaller by a whole factor, each pixel the mean of those that it replaces."""
+    size = max(1, pixels.shape[1] // factor), max(1, pixels.shape[0] // factor)
+    part = pixels[: size[1] * factor, : size[0] * factor]
+    return cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
 def _reduced(
-    pixels: Pixels, motion: NDArray[np.float64], side: int, scale: float
+    pixels: Pixels, motion: NDArray[np.float64], side: int, factor: int
 ) -> tuple[Pixels, NDArray[np.float64]]:
     """The part of the picture that lies in the square, reduced; and (3, 3), back to the whole."""
     corners = np.array([(-1, -1), (side, -1), (side, side), (-1, side)]) - motion[:, 2]
-    there = corners @ motion[:, :2] / scale**2
+    there = np.linalg.solve(motion[:, :2], corners.T).T
     height, width = pixels.shape[:2]
-    left, top = np.clip(np.floor(there.min(axis=0)), 0, (width - 1, height - 1)).astype(int)
-    right, bottom = np.clip(np.ceil(there.max(axis=0)) + 1, (left + 1, top + 1), (width, height))
-    part = pixels[top : int(bottom), left : int(right)]
-    size = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
-    small = cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    wide, high = part.shape[1] / size[0], part.shape[0] / size[1]
-    back = [[wide, 0, wide / 2 - 0.5 + left], [0, high, high / 2 - 0.5 + top], [0, 0, 1]]
-    return small, np.array(back)
+    left, top = np.clip(there.min(axis=0) - factor, 0, (width - 1, height - 1)).astype(int)
+    right, bottom = np.clip(there.max(axis=0) + 2 * factor, (left + 1, top + 1), (width, height))
+    small = reduce(pixels[top : int(bottom), left : int(right)], factor)
+    shift = (factor - 1) / 2
+    return small, np.array([[factor, 0, shift + left], [0, factor, shift + top], [0, 0, 1]])
 
 
 def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from face_engine.align import warp
+from face_engine.align import halvings, reduce, warp
 from face_engine.types import Face, Pixels
 
 MULTIPLE_PX = 32
@@ -111,8 +111,8 @@ class Detector:
         height, width = pixels.shape[:2]
         scale = side / max(height, width)
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        fitted = cv2.resize(pixels, size, interpolation=method)
+        factor = halvings(scale)
+        fitted = cv2.resize(reduce(pixels, factor) if factor > 1 else pixels, size)
         right, bottom = (-n % MULTIPLE_PX for n in size)
         whole = cv2.copyMakeBorder(fitted, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
         back = np.array([width / size[0], height / size[1]])
