@@ -22,7 +22,7 @@ COMMANDS = {
     "door": ("countenance.commands.door", "Doors and who may open them."),
     "merchant": ("countenance.commands.merchant", "Merchants and what they earned."),
     "migrate": ("countenance.commands.migrate", "Bring the database schema up to date."),
-    "models": ("countenance.commands.models", "Model packs: convert."),
+    "models": ("countenance.commands.models", "Model packs: list, pull, verify, convert."),
     "serve": ("countenance.commands.serve", "Run the verification service."),
     "terminal": ("countenance.commands.terminal", "Terminals: set them up and run them."),
     "token": ("countenance.commands.token", "API tokens: add, list, revoke."),
