@@ -33,6 +33,7 @@ EXTRA_OF_MODULE = {
     "cv2": "terminal",
     "flask": "service",
     "granian": "service",
+    "jinja2": "evaluate",
     "onnx": "models",
     "onnxruntime": "terminal",
     "psycopg": "service",

@@ -70,6 +70,11 @@ class Trial:
     seed: int
 
     @property
+    def calibration(self) -> Calibration | None:
+        """The one that ships with the pack."""
+        return shipped().get(self.engine.model_id)
+
+    @property
     def worst_genuine(self) -> list[Pair]:
         return self._pairs(self.genuine, np.argsort(self.genuine.scores, kind="stable"))
 
@@ -169,8 +174,8 @@ def _groups(
     found = []
     for name in sorted({group for group in groups if group is not None}):
         members = np.flatnonzero([group == name for group in groups])
-        ours = genuine[np.isin(genuine.people, members).all(axis=1)]
-        others = impostor[np.isin(impostor.people, members).all(axis=1)]
+        ours = genuine.among(members)
+        others = impostor.among(members)
         if not len(ours) and not len(others):
             found.append(Group(name=name, people=len(members), fmr=None, fnmr=None))
             continue

@@ -56,6 +56,10 @@ class Comparisons:
     def people_count(self) -> int:
         return len(np.unique(self.people))
 
+    def among(self, people: Ints) -> Comparisons:
+        """Those of which both people are of ``people``."""
+        return self[np.isin(self.people, people).sum(axis=1) == 2]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
@@ -246,10 +250,9 @@ def _rate(errors: int, comparisons: int, interval: tuple[float, float]) -> Rate:
 
 def _below(bins: Ints, weights: Floats, thresholds: int) -> Floats:
     """The weighted part of the scores that lies below each threshold."""
-    counts = np.bincount(bins, weights=weights, minlength=thresholds + 1)
+    counts = np.bincount(bins, weights=weights, minlength=thresholds + 1).astype(np.float64)
     total = counts.sum()
-    below: Floats = np.cumsum(counts)[:-1]
-    return below / total if total else np.full(thresholds, np.nan)
+    return np.cumsum(counts)[:-1] / total if total else np.full(thresholds, np.nan)
 
 
 def _fmr(impostor: Floats, thresholds: Floats) -> Floats:

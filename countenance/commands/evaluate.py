@@ -12,6 +12,7 @@ from rich.table import Table
 from countenance import trial as trials
 from countenance.arguments import as_json
 from countenance.output import console, emit_json, err_console, fail
+from countenance.report.faces import render
 from countenance.trial import Trial
 from face_engine.corpus import (
     Corpus,
@@ -46,6 +47,7 @@ def evaluate() -> None:
 @click.option("--upscale", default=1, type=click.IntRange(1, 8), help="For small pictures.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 64))
 @click.option("--seed", default=1, show_default=True, help="Of the bootstrap.")
+@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="An HTML file.")
 @as_json
 def faces(
     people: tuple[Path, ...],
@@ -54,6 +56,7 @@ def faces(
     upscale: int,
     threads: int,
     seed: int,
+    report: Path | None,
     as_json: bool,
 ) -> None:
     """False match and false non-match rates, with their bounds."""
@@ -72,8 +75,18 @@ def faces(
     except CorpusError as error:
         fail("These photos cannot be evaluated", why=str(error), todo="see docs/evaluation.md")
     show(trial, out)
+    if report is not None:
+        _write(report, render(trial), out)
     if as_json:
         emit_json(trial.to_json())
+
+
+def _write(path: Path, document: str, out: Console) -> None:
+    try:
+        path.write_text(document, encoding="utf-8")
+    except OSError as error:
+        fail(f"{path} cannot be written", why=error.strerror or "", todo="choose another file")
+    out.print(f"[green]✓[/] {path}", highlight=False)
 
 
 def open_engine(pack: str, threads: int) -> Engine:
