@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -9,8 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from countenance import flaws
 from countenance import trial as trials
 from countenance.arguments import as_json
+from countenance.flaws import Flaws
 from countenance.output import console, emit_json, err_console, fail
 from countenance.report.faces import render
 from countenance.trial import Trial
@@ -79,6 +82,64 @@ def faces(
         _write(report, render(trial), out)
     if as_json:
         emit_json(trial.to_json())
+
+
+@evaluate.command()
+@click.option("--people", multiple=True, type=FOLDER, help="One folder of photos a person.")
+@click.option("--small", multiple=True, type=FOLDER, help="The same, photos to be enlarged.")
+@click.option("--upscale", default=3, show_default=True, type=click.IntRange(2, 8))
+@click.option("--photos", default=2, show_default=True, type=click.IntRange(1), help="A person.")
+@click.option("--pack", default="pip", show_default=True, help="The model pack.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 64))
+@as_json
+def quality(
+    people: tuple[Path, ...],
+    small: tuple[Path, ...],
+    upscale: int,
+    photos: int,
+    pack: str,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """What flaws of a picture cost in matches, and which are refused before they do."""
+    out = err_console if as_json else console
+    engine = open_engine(pack, threads)
+    try:
+        corpus = embed(engine, list_people(people) + list_people(small, upscale=upscale))
+        chosen = flaws.chosen(corpus, photos)
+    except CorpusError as error:
+        fail("These photos cannot be evaluated", why=str(error), todo="see docs/evaluation.md")
+    if not chosen:
+        fail("There is nothing to compare", why="it takes two photos of one person")
+    with progress() as bar:
+        task = bar.add_task("photos made worse", total=len(chosen) * flaws.steps())
+        found = flaws.measure(engine, corpus, photos, lambda: bar.advance(task))
+    _show_flaws(found, out)
+    if as_json:
+        emit_json(asdict(found))
+
+
+def _show_flaws(found: Flaws, out: Console) -> None:
+    table = Table(
+        "flaw", "level", "measure", "faces", "score", "FNMR", "enrolment refuses", "probe refuses"
+    )
+    for row in found.rows:
+        table.add_row(
+            row.name,
+            row.level,
+            "" if row.measure is None else f"{row.measure:.2f}",
+            f"{row.found:.0%}",
+            "" if row.score is None else f"{row.score:.3f}",
+            f"{row.fnmr:.0%}",
+            f"{row.refused_enrolment:.0%}",
+            f"{row.refused_probe:.0%}",
+        )
+    out.print(table)
+    out.print(
+        f"FNMR at the shipped threshold {found.threshold:.4f}; rank correlation of quality and "
+        f"match score {found.rank_correlation:.2f}; {found.assess_ms:.2f} ms a frame",
+        highlight=False,
+    )
 
 
 def _write(path: Path, document: str, out: Console) -> None:
