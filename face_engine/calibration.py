@@ -18,10 +18,14 @@ import math
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from types import MappingProxyType
 from typing import Any
 
+from face_engine.catalogue import model_folders
+
 RULE_OF_3 = 3
+SUFFIX = ".calibration.json"
 
 
 class CalibrationUnsupportedError(Exception):
@@ -83,11 +87,6 @@ class Calibration:
             f"{max(1, people - self.people)} more people with as many photos each"
         )
 
-    def fmr_bound(self, threshold: float) -> float | None:
-        """The 95 % upper bound of the FMR at ``threshold``; None where none is stated."""
-        reached = [bound for at, bound in self.points if at <= threshold]
-        return reached[-1] if reached else None
-
     def to_document(self) -> str:
         """JSON, one point a line; the same calibration always gives the same text."""
         fields = asdict(self) | {"model_id": self.model_id.hex()}
@@ -109,10 +108,27 @@ class Calibration:
 
 @cache
 def shipped() -> MappingProxyType[bytes, Calibration]:
-    """The calibrations that come with the packs, by model id."""
+    """By model id: the calibrations that come with the packs, and those in the models folders.
+
+    A site that made one from its own people puts it there, as ``NAME.calibration.json``, and it
+    takes the place of the pack's. Raises :class:`ValueError` for a file that is none.
+    """
+    places: list[Traversable] = [
+        files("face_engine").joinpath("packs"),
+        *reversed(model_folders()),
+    ]
     found = [
-        Calibration.parse(path.read_text())
-        for path in files("face_engine").joinpath("packs").iterdir()
-        if path.name.endswith(".calibration.json")
+        _read(path)
+        for place in places
+        if place.is_dir()
+        for path in place.iterdir()
+        if path.name.endswith(SUFFIX)
     ]
     return MappingProxyType({each.model_id: each for each in found})
+
+
+def _read(path: Traversable) -> Calibration:
+    try:
+        return Calibration.parse(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path.name} is not a calibration") from error

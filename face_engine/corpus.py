@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from time import perf_counter
 
@@ -190,7 +190,7 @@ def digest(pictures: Iterable[Picture]) -> str:
         if picture.path.is_file():
             whole.update(f"{picture.path.parent.name}/{picture.path.name}\n".encode())
             with picture.path.open("rb") as file:
-                whole.update(sha256(file.read()).digest())
+                whole.update(file_digest(file, "sha256").digest())
     return whole.hexdigest()
 
 

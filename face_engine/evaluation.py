@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 BOOTSTRAPS = 1000
 LEVELS_PER_DECADE = 16
 GENUINE_LEVELS = 128
+BLOCK = 1 << 16
 RULE_OF_3 = 3
 RULE_OF_30 = 30
 TWO_SIDED = 0.975
@@ -129,8 +130,11 @@ def compare_all(vectors: NDArray[np.float32], owners: Ints) -> tuple[Comparisons
 
 def compare_pairs(vectors: NDArray[np.float32], owners: Ints, pairs: Ints) -> Comparisons:
     """The named pairs of pictures, shape (n, 2)."""
-    scores = np.einsum("ij,ij->i", vectors[pairs[:, 0]], vectors[pairs[:, 1]])
-    return Comparisons(scores=scores.astype(np.float64), people=owners[pairs], pictures=pairs)
+    scores = np.empty(len(pairs))
+    for start in range(0, len(pairs), BLOCK):
+        one, two = vectors[pairs[start : start + BLOCK]].swapaxes(0, 1)
+        scores[start : start + BLOCK] = np.einsum("ij,ij->i", one, two)
+    return Comparisons(scores=scores, people=owners[pairs], pictures=pairs)
 
 
 def threshold_at(impostor: Floats, fmr: float) -> float:

@@ -31,6 +31,7 @@ from face_engine.errors import ModelFileError
 from face_engine.evaluation import Rate, Support
 
 MISSED_SHOWN = 10
+RESAMPLING = "resampling the people"
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -71,10 +72,12 @@ def faces(
         if pairs is not None:
             listed = list_pairs(pairs, upscale=upscale)
             corpus = embed(engine, listed.roster)
-            trial = trials.run_pairs(engine, corpus, listed, seed=seed)
+            with err_console.status(RESAMPLING):
+                trial = trials.run_pairs(engine, corpus, listed, seed=seed)
         else:
             corpus = embed(engine, list_people(people, upscale=upscale))
-            trial = trials.run_people(engine, corpus, seed=seed)
+            with err_console.status(RESAMPLING):
+                trial = trials.run_people(engine, corpus, seed=seed)
     except CorpusError as error:
         fail("These photos cannot be evaluated", why=str(error), todo="see docs/evaluation.md")
     show(trial, out)
