@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from face_engine.calibration import Calibration, shipped
+from face_engine.catalogue import Pack, Weights
 from face_engine.corpus import Corpus, CorpusError, Pairs, Sample
 from face_engine.engine import Engine
 from face_engine.evaluation import (
@@ -68,6 +69,12 @@ class Trial:
     working: Working | None
     groups: tuple[Group, ...]
     seed: int
+
+    @property
+    def weights(self) -> tuple[Weights, ...]:
+        """The pack's files, where it lists them."""
+        pack = self.engine.pack
+        return pack.weights if isinstance(pack, Pack) else ()
 
     @property
     def calibration(self) -> Calibration | None:

@@ -29,6 +29,7 @@ PAIRS_MAX = 1_000_000
 GROUP_FILE = "group"
 GROUP_CHARACTERS_MAX = 40
 STAGES = ("detect", "align", "embed")
+CHIP = "arcface"
 
 
 class CorpusError(Exception):
@@ -201,7 +202,7 @@ def _embed(engine: Engine, picture: Picture) -> tuple[Sample, tuple[float, ...]]
     detected = perf_counter()
     if not faces:
         raise PictureError(f"no face was found in {picture.path.name}")
-    cut_chip(pixels, faces[0], CHIPS[engine.pack.embedder.alignment])
+    cut_chip(pixels, faces[0], CHIPS[CHIP])
     aligned = perf_counter()
     embedding = engine.embed(pixels, faces[0])
     align_s = aligned - detected

@@ -103,7 +103,7 @@ PROBE = Limits(
     pitch_deg=35.0,
     roll_deg=35.0,
     eyes_visible=0.3,
-    sharpness=0.5,
+    sharpness=0.7,
 )
 SECOND_FACE_RATIO = 0.5
 DARK_BELOW, BRIGHT_ABOVE = 35, 247
