@@ -91,7 +91,7 @@ ENROLMENT = Limits(
     pitch_deg=25.0,
     roll_deg=20.0,
     eyes_visible=0.4,
-    sharpness=1.5,
+    sharpness=1.0,
 )
 PROBE = Limits(
     inter_eye_px=20.0,
@@ -103,7 +103,7 @@ PROBE = Limits(
     pitch_deg=35.0,
     roll_deg=35.0,
     eyes_visible=0.3,
-    sharpness=0.7,
+    sharpness=0.45,
 )
 SECOND_FACE_RATIO = 0.5
 DARK_BELOW, BRIGHT_ABOVE = 35, 247
@@ -166,7 +166,7 @@ class Quality:
             * min(1.0, self.dynamic_range / 100)
             * max(0.0, cos(radians(self.pose.yaw_deg)) * cos(radians(self.pose.pitch_deg)))
             * min(1.0, self.eyes_visible / 0.6)
-            * min(1.0, sqrt(self.sharpness / 20))
+            * min(1.0, sqrt(self.sharpness / 8))
         )
 
     def flaw(self, limits: Limits) -> Flaw | None:
