@@ -14,7 +14,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 720, 400
-LEFT, RIGHT, TOP, BOTTOM = 80, 20, 16, 60
+LEFT, RIGHT, TOP, BOTTOM = 80, 32, 16, 60
 BINS = 60
 
 Floats = NDArray[np.float64]
