@@ -16,13 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from countenance.degradations import DEGRADATIONS, Degradation
-from face_engine.calibration import shipped
-from face_engine.corpus import Corpus, Sample
+from countenance.trial import WORKING_FMR, working_threshold
+from face_engine.corpus import Corpus, CorpusError, Sample
 from face_engine.engine import Engine
 from face_engine.quality import ENROLMENT, PROBE, Flaw, assess, find_flaw
 from face_engine.types import Pixels
-
-WORKING_FMR = 1e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +74,13 @@ def chosen(corpus: Corpus, photos: int) -> list[Sample]:
 def measure(
     engine: Engine, corpus: Corpus, photos: int, done: Callable[[], None] = lambda: None
 ) -> Flaws:
-    """Calls ``done`` once for each photo and step."""
-    threshold = shipped()[engine.model_id].threshold_for(WORKING_FMR)
+    """Calls ``done`` once for each photo and step.
+
+    Raises :class:`CorpusError` where the pack has no threshold to measure by.
+    """
+    threshold = working_threshold(engine)
+    if threshold is None:
+        raise CorpusError(f"no calibration of the pack shows an FMR of {WORKING_FMR:g}")
     seen: dict[tuple[str, str], list[Seen]] = {}
     times: list[float] = []
     for sample in chosen(corpus, photos):

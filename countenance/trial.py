@@ -142,7 +142,7 @@ def _trial(
             "there is nothing to compare: it takes two people, and two photos of one of them"
         )
     evaluation = evaluate(genuine, impostor, rates=RATES, seed=seed)
-    working = _working(shipped().get(engine.model_id), genuine, impostor, seed)
+    working = _working(working_threshold(engine), genuine, impostor, seed)
     at = working.threshold if working else evaluation.points[1].threshold
     return Trial(
         engine=engine,
@@ -156,12 +156,19 @@ def _trial(
     )
 
 
-def _working(
-    calibration: Calibration | None, genuine: Comparisons, impostor: Comparisons, seed: int
-) -> Working | None:
+def working_threshold(engine: Engine) -> float | None:
+    """The cosine for ``WORKING_FMR``; None where no calibration of the pack shows that rate."""
+    calibration = shipped().get(engine.model_id)
     if calibration is None or calibration.fmr_min > WORKING_FMR:
         return None
-    threshold = calibration.threshold_for(WORKING_FMR)
+    return calibration.threshold_for(WORKING_FMR)
+
+
+def _working(
+    threshold: float | None, genuine: Comparisons, impostor: Comparisons, seed: int
+) -> Working | None:
+    if threshold is None:
+        return None
     samples = Resamples(genuine, impostor, np.array([threshold]), seed)
     return Working(
         fmr_asked=WORKING_FMR,

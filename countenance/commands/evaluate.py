@@ -110,13 +110,13 @@ def quality(
     try:
         corpus = embed(engine, list_people(people) + list_people(small, upscale=upscale))
         chosen = flaws.chosen(corpus, photos)
+        if not chosen:
+            fail("There is nothing to compare", why="it takes two photos of one person")
+        with progress() as bar:
+            task = bar.add_task("photos made worse", total=len(chosen) * flaws.steps())
+            found = flaws.measure(engine, corpus, photos, lambda: bar.advance(task))
     except CorpusError as error:
         fail("These photos cannot be evaluated", why=str(error), todo="see docs/evaluation.md")
-    if not chosen:
-        fail("There is nothing to compare", why="it takes two photos of one person")
-    with progress() as bar:
-        task = bar.add_task("photos made worse", total=len(chosen) * flaws.steps())
-        found = flaws.measure(engine, corpus, photos, lambda: bar.advance(task))
     _show_flaws(found, out)
     if as_json:
         emit_json(asdict(found))
