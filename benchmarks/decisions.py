@@ -37,7 +37,7 @@ from service import policies
 from service.authorize import Authorizer
 from service.clock import unix_ms
 from service.db import Database
-from terminal_client.terminal import ATTEMPT
+from terminal_client.outbox import ATTEMPT
 from terminal_client.transport import HttpTransport
 from tests.processes.till import Mall, Prepared
 from wire import envelope

@@ -1,8 +1,10 @@
 """Faces in a picture, with CenterFace or YuNet on onnxruntime.
 
-Guarantees: the picture is looked at in at most ``SIDES_PX`` sizes, smallest first, and the
-first that shows a face is taken; boxes and landmarks are in pixels of the picture given, at
-most ``FACES_MAX`` of them, largest first. A picture without a face gives an empty tuple.
+Guarantees: the picture is looked at in a few sizes, smallest first, until a face is found that
+is so large that one ``BESIDE_RATIO`` times as wide would have been found too; these faces are
+then looked at closer, each in a view of its own. Boxes and landmarks are in pixels of the
+picture given, at most ``FACES_MAX`` faces, the largest of the first look first; a picture
+without a face gives an empty tuple.
 
 The caller must still refuse pictures with no face or several.
 
@@ -12,28 +14,22 @@ Wu et al., YuNet: A Tiny Millisecond-level Face Detector (2023).
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
-import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from face_engine.errors import ModelFileError
-from face_engine.session import open_session
+from face_engine.align import halvings, reduce, warp
 from face_engine.types import Face, Pixels
 
-SIDES_PX = (320, 640)
 MULTIPLE_PX = 32
 OVERLAP_MAX = 0.3
 CANDIDATES_MAX = 1000
 FACES_MAX = 64
-VIEW_PX = 320
-FACE_FRACTION = 0.3
-OFF_MIDDLE_PX = VIEW_PX * FACE_FRACTION / 2
+BESIDE_RATIO = 0.5
 
 Array = NDArray[np.float32]
 
@@ -48,66 +44,96 @@ class Candidates:
 
 
 class Network(Protocol):
-    """``blob`` has shape (1, 3, height, width), float32 in 0..255, BGR."""
+    """``picture``: (height, width, 3) uint8, BGR, sides that are multiples of MULTIPLE_PX."""
 
-    def find(self, blob: Array) -> Candidates: ...
+    def find(self, picture: Pixels) -> Candidates: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looks:
+    """How a network looks at a picture.
+
+    ``sides_px``: longer sides of the whole picture, rising. ``sure_px``: width of the smallest
+    face that it surely finds. A closer look at one face is a square of ``view_px`` in which
+    the face is ``face_px`` large.
+    """
+
+    sides_px: tuple[int, ...]
+    sure_px: int
+    view_px: int
+    face_px: int
 
 
 class Detector:
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, looks: Looks) -> None:
         self._network = network
+        self._looks = looks
 
     def detect(self, pixels: Pixels) -> tuple[Face, ...]:
         """``pixels``: (height, width, 3) uint8, BGR."""
-        for side in SIDES_PX:
-            faces = self._detect_at(pixels, side)
-            if faces:
-                return faces
-        return ()
+        faces = self._look_until_sure(pixels)
+        return tuple(
+            (face.width >= BESIDE_RATIO * faces[0].width and self.look_closer(pixels, face)) or face
+            for face in faces
+        )
 
-    def refine(self, pixels: Pixels, face: Face) -> Face:
-        """``face`` with the landmarks found in a view that it fills to ``FACE_FRACTION``.
+    def look_closer(self, pixels: Pixels, face: Face) -> Face | None:
+        """The face that is where ``face`` was, in a view of its own; None where none is.
 
         Small faces are enlarged for it and large ones reduced: the networks place landmarks
-        best at one size. Without a face in the middle of that view, ``face`` itself.
+        best at one size. In the next frame of a camera the same look follows the face.
         """
-        side = max(face.width, face.height) / FACE_FRACTION
-        corner = face.centre - side / 2
-        scale = VIEW_PX / side
-        view = _view(pixels, corner, scale)
-        near = [one for one in self._detect_at(view, VIEW_PX) if _off_middle(one) < OFF_MIDDLE_PX]
+        scale = self._looks.face_px / max(face.width, face.height)
+        corner = face.centre - self._looks.view_px / scale / 2
+        motion = np.column_stack([np.eye(2) * scale, -corner * scale])
+        view = warp(pixels, motion, self._looks.view_px)
+        middle = self._looks.view_px / 2
+        near = [
+            (off, one)
+            for one in self._faces(view)
+            if (off := float(np.abs(one.centre - middle).max())) < self._looks.face_px / 2
+        ]
         if not near:
-            return face
-        landmarks = min(near, key=_off_middle).landmarks / scale + corner
-        return replace(face, landmarks=landmarks.astype(np.float32))
+            return None
+        return _moved(min(near, key=lambda pair: pair[0])[1], 1 / scale, corner)
 
-    def _detect_at(self, pixels: Pixels, side: int) -> tuple[Face, ...]:
+    def _look_until_sure(self, pixels: Pixels) -> tuple[Face, ...]:
+        """At the smallest size that would also show a face ``BESIDE_RATIO`` times as wide."""
+        faces: tuple[Face, ...] = ()
+        for side in self._looks.sides_px:
+            faces = self._look(pixels, side) or faces
+            width = faces[0].width * side / max(pixels.shape[:2]) if faces else 0
+            if width * BESIDE_RATIO >= self._looks.sure_px:
+                break
+        return faces
+
+    def _look(self, pixels: Pixels, side: int) -> tuple[Face, ...]:
         height, width = pixels.shape[:2]
         scale = side / max(height, width)
-        fitted = cv2.resize(
-            pixels,
-            (max(1, round(width * scale)), max(1, round(height * scale))),
-            interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR,
-        )
-        rows, columns = (math.ceil(n / MULTIPLE_PX) * MULTIPLE_PX for n in fitted.shape[:2])
-        canvas = np.zeros((rows, columns, 3), np.float32)
-        canvas[: fitted.shape[0], : fitted.shape[1]] = fitted
-        found = self._network.find(np.ascontiguousarray(canvas.transpose(2, 0, 1)[None]))
-        factor = np.array([width / fitted.shape[1], height / fitted.shape[0]], np.float32)
-        faces = [
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        factor = halvings(scale)
+        fitted = cv2.resize(reduce(pixels, factor) if factor > 1 else pixels, size)
+        right, bottom = (-n % MULTIPLE_PX for n in size)
+        whole = cv2.copyMakeBorder(fitted, 0, bottom, 0, right, cv2.BORDER_CONSTANT)
+        back = np.array([width / size[0], height / size[1]])
+        found = self._faces(whole.astype(np.uint8, copy=False))
+        faces = (_moved(face, back, np.zeros(2)) for face in found)
+        return tuple(sorted(faces, key=lambda face: -face.width * face.height))
+
+    def _faces(self, picture: Pixels) -> list[Face]:
+        found = self._network.find(picture)
+        return [
             Face(
-                box=_box(found.boxes[index] * np.tile(factor, 2)),
-                landmarks=found.landmarks[index] * factor,
+                box=_box(found.boxes[index]),
+                landmarks=found.landmarks[index],
                 score=float(found.scores[index]),
             )
             for index in suppress(found.boxes, found.scores)
         ]
-        return tuple(sorted(faces, key=lambda face: -face.width * face.height))
 
 
 class CenterFace:
-    """Landmarks come as y then x. The file declares one fixed shape and lists its weights as
-    inputs; :meth:`open` makes the shape dynamic."""
+    """Landmarks come as y then x."""
 
     STRIDE_PX = 4
     SCORE_MIN = 0.5
@@ -116,24 +142,9 @@ class CenterFace:
         self._session = session
         self._input = session.get_inputs()[0].name
 
-    @classmethod
-    def open(cls, network: bytes, *, name: str, threads: int) -> CenterFace:
-        """Raises :class:`ModelFileError`."""
-        try:
-            model = onnx.load_model_from_string(network)
-            weights = {weight.name for weight in model.graph.initializer}
-            free = [value for value in model.graph.input if value.name not in weights]
-            for value in [*free, *model.graph.output]:
-                for axis in (0, 2, 3):
-                    value.type.tensor_type.shape.dim[axis].dim_param = f"{value.name}.{axis}"
-            del model.graph.input[:]
-            model.graph.input.extend(free)
-        except Exception as error:
-            raise ModelFileError(f"{name} is not the CenterFace network") from error
-        return cls(open_session(model.SerializeToString(), name=name, threads=threads))
-
-    def find(self, blob: Array) -> Candidates:
-        outputs = self._session.run(None, {self._input: blob[:, ::-1]})
+    def find(self, picture: Pixels) -> Candidates:
+        blob = cv2.dnn.blobFromImage(picture, swapRB=True)
+        outputs = self._session.run(None, {self._input: blob})
         return self.decode(*(output[0] for output in outputs))
 
     @classmethod
@@ -163,9 +174,10 @@ class YuNet:
             for name in ("cls", "obj", "bbox", "kps")
         ]
 
-    def find(self, blob: Array) -> Candidates:
+    def find(self, picture: Pixels) -> Candidates:
+        blob = cv2.dnn.blobFromImage(picture)
         outputs = [output[0] for output in self._session.run(self._names, {"input": blob})]
-        columns = blob.shape[3]
+        columns = picture.shape[1]
         levels = [
             self.decode(*outputs[4 * level : 4 * level + 4], stride=stride, columns=columns)
             for level, stride in enumerate(self.STRIDES_PX)
@@ -208,22 +220,12 @@ def suppress(boxes: Array, scores: Array) -> list[int]:
     return kept
 
 
-def _view(pixels: Pixels, corner: NDArray[np.float64], scale: float) -> Pixels:
-    """The square of ``VIEW_PX`` whose top left is ``corner``; black outside the picture."""
-    if scale < 1:
-        # Reduced by area first: a warp would skip pixels, and the landmarks would jitter.
-        pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(
-            np.uint8, copy=False
-        )
-    zoom, (left, top) = max(scale, 1.0), corner * scale
-    matrix = np.array([[zoom, 0, -left], [0, zoom, -top]])
-    return cv2.warpAffine(pixels, matrix, (VIEW_PX, VIEW_PX)).astype(np.uint8, copy=False)
+def _moved(face: Face, scale: float | NDArray[np.float64], shift: NDArray[np.float64]) -> Face:
+    box = np.reshape(face.box, (2, 2)) * scale + shift
+    landmarks = (face.landmarks * scale + shift).astype(np.float32)
+    return Face(box=_box(box.ravel()), landmarks=landmarks, score=face.score)
 
 
-def _off_middle(face: Face) -> float:
-    return float(np.abs(face.centre - VIEW_PX / 2).max())
-
-
-def _box(edges: Array) -> tuple[float, float, float, float]:
+def _box(edges: NDArray[Any]) -> tuple[float, float, float, float]:
     left, top, right, bottom = map(float, edges)
     return left, top, right, bottom

@@ -276,8 +276,8 @@ class Converter:
         self.graph.add("MatMul", [self.graph.tip, weight], (outputs, 1, 1))
 
 
-def convert(raw: bytes) -> onnx.ModelProto:
-    """Reads the bytes of ``dlib_face_recognition_resnet_model_v1.dat``.
+def convert(raw: bytes) -> bytes:
+    """The ONNX network of the bytes of ``dlib_face_recognition_resnet_model_v1.dat``.
 
     Raises :class:`ModelFileError`.
     """
@@ -304,7 +304,7 @@ def convert(raw: bytes) -> onnx.ModelProto:
             converter.open_block()
     if reader.at != len(raw) or converter.branches or converter.pending is not None:
         raise ModelFileError("the dlib file has bytes after its end")
-    return _model(converter.graph)
+    return bytes(_model(converter.graph).SerializeToString())
 
 
 def _model(graph: Graph) -> onnx.ModelProto:

@@ -17,7 +17,7 @@ from countenance.arguments import as_json
 from countenance.output import console, emit_json, err_console, fail
 from countenance.stage import set_stage
 from face_engine.engine import Engine
-from face_engine.errors import ModelFileError
+from face_engine.errors import EngineError
 from wire.messages import Level
 
 
@@ -38,7 +38,7 @@ def demo(headless: bool, pack: str, people: Path | None, upscale: int, as_json: 
         fail("The demo does not run in production", why="it accepts simulated cameras")
     try:
         engine = Engine.open(pack)
-    except ModelFileError as error:
+    except EngineError as error:
         fail(f"The pack {pack} cannot be used", why=str(error), todo="countenance models list")
     # A new home each time: the demo is no place to keep anything.
     home = Path(tempfile.mkdtemp(prefix="countenance-demo-"))

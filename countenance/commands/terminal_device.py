@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class Options:
     ca_file: str | None
     camera: str | None = None
     pack: str | None = None
-    claim: str | None = None
+    claim: str | None = field(default=None, repr=False)
 
     @property
     def typed(self) -> dict[str, str]:

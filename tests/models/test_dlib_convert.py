@@ -21,9 +21,7 @@ NUMBER_OF_CHIPS_AT_LEAST = 7
 
 @pytest.fixture(scope="module")
 def session(dlib_weights: bytes) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(
-        convert(dlib_weights).SerializeToString(), providers=["CPUExecutionProvider"]
-    )
+    return onnxruntime.InferenceSession(convert(dlib_weights), providers=["CPUExecutionProvider"])
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +55,7 @@ def test_the_converted_network_equals_dlib_on_real_chips(
 
 
 def test_the_same_file_gives_the_same_network(dlib_weights: bytes) -> None:
-    first, second = (convert(dlib_weights).SerializeToString() for _ in range(2))
+    first, second = (convert(dlib_weights) for _ in range(2))
     assert first == second
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import combinations
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,10 +10,10 @@ import pytest
 import skimage.data
 
 from face_engine.catalogue import load_pack
-from face_engine.detect import CenterFace
 from face_engine.engine import Engine
-from face_engine.errors import ModelFileError
+from face_engine.errors import ModelFileError, ProviderError
 from face_engine.match import compare
+from face_engine.session import Runtime, open_session
 from face_engine.types import Embedding, Pixels
 from tests.models.conftest import package_folder
 
@@ -98,22 +97,61 @@ def test_embeddings_of_two_models_do_not_compare(engine: Engine, astronaut: Pixe
         compare(one, two)
 
 
-def test_a_file_that_is_no_network_is_one_clear_error() -> None:
-    with pytest.raises(ModelFileError, match=r"x\.onnx is not the CenterFace network"):
-        CenterFace.open(b"not a network", name="x.onnx", threads=1)
+def test_a_network_that_is_none_is_one_clear_error() -> None:
+    with pytest.raises(ModelFileError, match=r"x\.onnx is not a network"):
+        open_session(b"not a network", name="x.onnx", runtime=Runtime())
 
 
-def test_a_file_that_is_not_the_packs_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "centerface.onnx").write_bytes(b"half a file")
-    monkeypatch.setenv("COUNTENANCE_MODELS", str(tmp_path))
-    with pytest.raises(ModelFileError, match="SHA-256 differs"):
-        Engine.open("pip")
+@pytest.mark.parametrize(
+    ("provider", "message"),
+    [
+        ("gpu", "no provider is called 'gpu': there are cpu, cuda, tensorrt, coreml, openvino"),
+        ("cuda", "cuda is not on this machine: the installed onnxruntime has cpu"),
+    ],
+)
+def test_a_provider_that_is_not_here_is_one_clear_error(provider: str, message: str) -> None:
+    with pytest.raises(ProviderError, match=message):
+        Engine.open("pip", provider=provider)
+
+
+def test_threads_are_those_that_were_chosen() -> None:
+    assert Runtime(threads=3).options.intra_op_num_threads == 3
+
+
+def test_many_faces_at_once_are_the_same_as_one_by_one(engine: Engine, group: Pixels) -> None:
+    faces = engine.detect(group)
+    together = engine.embed_many([(group, face) for face in faces] * 4)
+    for face, embedding in zip(faces * 4, together, strict=True):
+        assert compare(engine.embed(group, face), embedding) > 0.9999
+    assert engine.embed_many([]) == []
+
+
+def test_a_moving_face_is_followed(engine: Engine, astronaut: Pixels) -> None:
+    (face,) = engine.detect(astronaut)
+    for _ in range(4):
+        astronaut = np.roll(astronaut, (6, -9), axis=(0, 1))
+        (followed,) = engine.follow(astronaut, face)
+        moved = (followed.landmarks - face.landmarks).mean(axis=0)
+        assert np.allclose(moved, (-9, 6), atol=4)
+        face = followed
+
+
+def test_a_face_that_is_gone_is_looked_for_everywhere(engine: Engine, astronaut: Pixels) -> None:
+    (face,) = engine.detect(astronaut)
+    moved = np.roll(astronaut, 200, axis=1)
+    (found,) = engine.follow(moved, face)
+    assert found.centre[0] > face.centre[0] + 150
+    assert engine.follow(np.zeros_like(astronaut), face) == ()
+
+
+def test_warming_up_changes_nothing(engine: Engine, astronaut: Pixels) -> None:
+    before = embed(astronaut, engine)
+    engine.warm_up()
+    assert compare(before, embed(astronaut, engine)) > 0.9999
 
 
 def test_a_pack_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(ModelFileError, match="there are open, pip"):
+    with pytest.raises(ModelFileError, match="there are open, pip, pip-int8"):
         Engine.open("best")
 
 

@@ -25,7 +25,7 @@ from service.db import Row
 from service.ledger import store as ledger
 from service.ledger.check import check
 from service.ledger.rules import Wallet
-from terminal_client.terminal import ATTEMPT
+from terminal_client.outbox import ATTEMPT
 from tests.processes.conftest import Network
 from tests.processes.till import CURRENCY, Mall, Prepared, Till
 from wire.denial import Reason

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from face_engine.calibration import Calibration
 from face_engine.catalogue import Pack, pack_names, parse_pack
 from face_engine.dlib_convert import Reader, convert
-from face_engine.errors import ModelFileError
+from face_engine.errors import ModelFileError, PackFileError
 from face_engine.pictures import PIXELS_MAX, PictureError, decode_picture
 from tests.models.conftest import dlib_models, dlib_weights
 
@@ -43,7 +43,7 @@ def test_a_pack_is_read_or_refused(data: st.DataObject, text: str) -> None:
     lines[at] = data.draw(values.map(lambda value: f"{name} = {value}") | st.text(max_size=20))
     try:
         pack = parse_pack("\n".join(lines))
-    except ModelFileError:
+    except PackFileError:
         return
     assert isinstance(pack, Pack)
     assert len(pack.model_id) == 16
@@ -52,7 +52,7 @@ def test_a_pack_is_read_or_refused(data: st.DataObject, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "[" * 100_000, "a = " + "[" * 100_000, "detector = 1"])
 def test_what_is_no_pack_is_refused(text: str) -> None:
-    with pytest.raises(ModelFileError):
+    with pytest.raises(PackFileError):
         parse_pack(text)
 
 

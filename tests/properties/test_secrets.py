@@ -33,7 +33,9 @@ SECRET = re.compile(
 PLAIN = re.compile(r"\b(bytes|bytearray|str|Vector|NDArray|Any|object|dict|Mapping)\b")
 # Fields of these names that hold something else, and why they may show.
 SHOWN = {
+    "face_engine.catalogue.DetectorWeights.url": "where weights are published",
     "face_engine.catalogue.Weights.url": "where weights are published",
+    "face_engine.download.Download.url": "where weights are published",
     "face_engine.catalogue.EmbedderWeights.url": "where weights are published",
 }
 

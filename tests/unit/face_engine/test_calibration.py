@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +59,33 @@ def test_each_pack_ships_a_calibration_for_the_default_policy(name: str) -> None
 def test_a_policy_beyond_the_calibration_is_refused_at_start() -> None:
     with pytest.raises(Misconfigured, match=r"the policy asks for FMR 0\.0001"):
         default_policy().check_rates([MADE_UP])
+
+
+def test_the_refusal_says_how_many_more_people_it_takes() -> None:
+    """10 people gave 1,000 comparisons; 3,000 take the square root of three times as many."""
+    with pytest.raises(CalibrationUnsupportedError, match=r"about 10,000 .* 22 more people"):
+        MADE_UP.threshold_for(3e-4)
+
+
+@pytest.fixture
+def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("COUNTENANCE_MODELS", str(tmp_path))
+    shipped.cache_clear()
+    yield tmp_path
+    shipped.cache_clear()
+
+
+def test_a_calibration_of_the_site_takes_the_place_of_the_packs(models_folder: Path) -> None:
+    own = replace(MADE_UP, model_id=load_pack("pip").model_id, provenance="our own people")
+    for name, one in (("ours", own), ("another", MADE_UP)):
+        (models_folder / f"{name}.calibration.json").write_text(one.to_document())
+    known = shipped()
+    assert known[own.model_id] == own
+    assert known[MADE_UP.model_id] == MADE_UP
+    assert known[load_pack("open").model_id].pack == "open"
+
+
+def test_a_file_that_is_no_calibration_is_named(models_folder: Path) -> None:
+    (models_folder / "half.calibration.json").write_text("{")
+    with pytest.raises(ValueError, match=r"half\.calibration\.json is not a calibration"):
+        shipped()
