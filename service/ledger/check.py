@@ -31,6 +31,8 @@ LOCK_KEY = 0x636865636B  # "check"
 QUERY_TIME_MAX = "10min"
 # Of an act's leaf, as service/audit/leaf.py numbers them: the domains do not know each other.
 LEAF_TRANSFER, LEAF_CONTENT = 7, 8
+NOT_DECIDED = "a transfer is not what the signed decision says"
+NOT_ACTED = "a transfer is not what the log says of its act"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,12 +127,10 @@ def _unexplained(conn: Connection[Row]) -> Iterator[Discrepancy]:
             yield Discrepancy(what=what, row=str(AttemptId(raw)))
     for raw, decision, terminal, *booked in _rows(conn, _DECIDED):
         if _approved(decision, terminal) != (raw, *booked):
-            what = "a transfer is not what the signed decision says"
-            yield Discrepancy(what=what, row=str(TransferId(raw)))
+            yield Discrepancy(what=NOT_DECIDED, row=str(TransferId(raw)))
     for leaf, *row in _rows(conn, _ACTED):
         if not _is_asked(leaf, tuple(row)):
-            what = "a transfer is not what the log says of its act"
-            yield Discrepancy(what=what, row=str(TransferId(row[0])))
+            yield Discrepancy(what=NOT_ACTED, row=str(TransferId(row[0])))
 
 
 def _name(kind: AccountKind, owner: bytes) -> str:
