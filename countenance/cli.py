@@ -22,7 +22,7 @@ COMMANDS = {
     "demo": ("countenance.commands.demo", "The whole system on this machine, on real photos."),
     "door": ("countenance.commands.door", "Doors and who may open them."),
     "evaluate": ("countenance.commands.evaluate", "Measure a pack on photos of known people."),
-    "ledger": ("countenance.commands.ledger", "Prove that money balances."),
+    "ledger": ("countenance.commands.ledger", "Prove that money balances; refunds, late cash."),
     "merchant": ("countenance.commands.merchant", "Merchants and what they earned."),
     "migrate": ("countenance.commands.migrate", "Bring the database schema up to date."),
     "models": ("countenance.commands.models", "Model packs: list, pull, verify, convert."),

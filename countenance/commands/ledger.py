@@ -6,15 +6,18 @@ Exit codes: 0 it adds up, 1 it does not, 2 usage, 4 the database is not availabl
 from __future__ import annotations
 
 from decimal import Decimal
+from hashlib import sha256
 
 import click
 from rich.table import Table
 
-from countenance.arguments import as_json
+from countenance.arguments import IdType, MoneyType, as_json
 from countenance.house import open_house
 from countenance.output import console, emit_json, fail
 from service.ledger.check import FOUND_MAX, Discrepancy, Total, check, totals
-from wire.money import MINOR_DIGITS
+from service.ledger.rules import Refusal
+from wire.ids import TransferId
+from wire.money import MINOR_DIGITS, Money
 
 
 @click.group()
@@ -43,6 +46,36 @@ def check_command(as_json: bool) -> None:
         )
     if not as_json:
         console.print("[green]✓[/] money balances, and each transfer has its attempt or act")
+
+
+@ledger.command()
+@click.argument("of", metavar="TRANSFER", type=IdType(TransferId))
+@click.argument("money", metavar="AMOUNT", type=MoneyType())
+@click.option("--id", "transfer", type=IdType(TransferId), help="The refund's own id.")
+def refund(of: TransferId, money: Money, transfer: TransferId | None) -> None:
+    """Give a payment or withdrawal back, or a part: countenance ledger refund tra_… '5 EUR'."""
+    own = transfer or TransferId.new()
+    with open_house() as house:
+        _report(house.operations.refund(of, money, transfer=own))
+    console.print(f"[green]✓[/] {money} of {of} are given back by {own}", soft_wrap=True)
+
+
+@ledger.command("book-cash")
+@click.argument("of", metavar="TRANSFER", type=IdType(TransferId))
+def book_cash(of: TransferId) -> None:
+    """Book cash that an ATM handed out after its hold had ended: from suspense, once.
+
+    What suspense lacks then is the customer's debt, to be settled outside the ledger.
+    """
+    with open_house() as house:
+        transfer = TransferId(sha256(b"late cash" + of.raw).digest()[:16])
+        _report(house.operations.book_late_cash(of, transfer=transfer))
+    console.print(f"[green]✓[/] {of} is booked from suspense by {transfer}", soft_wrap=True)
+
+
+def _report(refusal: Refusal | None) -> None:
+    if refusal is not None:
+        fail("Nothing was booked", why=refusal.value, todo="countenance ledger check")
 
 
 def _summary(sums: tuple[Total, ...], found: tuple[Discrepancy, ...]) -> dict[str, object]:

@@ -230,20 +230,20 @@ _OF_ORIGINS = {
         SELECT transfer_id FROM transfers JOIN attempts ON attempt_id = transfer_id
         JOIN ledger_accounts ON ledger_account_id = debit
         WHERE denial IS NULL AND owner IS DISTINCT FROM account_id""",
+    "cash was handed out, but its hold is not posted": """
+        SELECT transfer_id FROM transfers t JOIN attempts ON attempt_id = transfer_id
+        WHERE purpose = 2 AND completion = 1 AND state <> 'posted' AND NOT EXISTS (
+            SELECT FROM transfers c WHERE c.refers_to = attempt_id AND c.kind = 'correction')""",
+    "no cash was handed out, but its hold is posted": """
+        SELECT transfer_id FROM transfers t JOIN attempts ON attempt_id = transfer_id
+        WHERE purpose = 2 AND completion = 2 AND state = 'posted' AND NOT EXISTS (
+            SELECT FROM transfers c WHERE c.refers_to = attempt_id
+            AND c.kind IN ('refund', 'correction'))""",
 }
 _OF_ATTEMPTS = {
     "an approved attempt without its transfer": """
         SELECT attempt_id FROM attempts LEFT JOIN transfers ON transfer_id = attempt_id
         WHERE denial IS NULL AND purpose IN (1, 2) AND transfer_id IS NULL""",
-    "cash was handed out, but its hold is not posted": """
-        SELECT attempt_id FROM attempts JOIN transfers t ON transfer_id = attempt_id
-        WHERE purpose = 2 AND completion = 1 AND state <> 'posted' AND NOT EXISTS (
-            SELECT FROM transfers c WHERE c.refers_to = attempt_id AND c.kind = 'correction')""",
-    "no cash was handed out, but its hold is posted": """
-        SELECT attempt_id FROM attempts JOIN transfers t ON transfer_id = attempt_id
-        WHERE purpose = 2 AND completion = 2 AND state = 'posted' AND NOT EXISTS (
-            SELECT FROM transfers c WHERE c.refers_to = attempt_id
-            AND c.kind IN ('refund', 'correction'))""",
 }
 _DECIDED = """SELECT transfer_id, decision, terminal_id, t.kind, amount_minor, currency, owner
     FROM transfers t JOIN attempts ON attempt_id = transfer_id

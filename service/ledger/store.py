@@ -141,10 +141,20 @@ def refund(
     act: bytes | None = None,
 ) -> Refusal | None:
     """Gives back, by a new transfer, at most what was posted of another."""
+    wanted = refund_of(conn, of, transfer, money)
+    if wanted is None:
+        return Refusal.REFERENCE_UNKNOWN
+    return create_transfer(conn, wanted, now_ms=now_ms, act=act)
+
+
+def refund_of(
+    conn: Connection[Row], of: TransferId, transfer: TransferId, money: Money
+) -> Transfer | None:
+    """The transfer that gives ``money`` of another back; None where there is no other."""
     paid = find_booked(conn, of)
     if paid is None:
-        return Refusal.REFERENCE_UNKNOWN
-    wanted = Transfer(
+        return None
+    return Transfer(
         transfer=transfer,
         kind=TransferKind.REFUND,
         debit=paid.credit,
@@ -152,7 +162,29 @@ def refund(
         money=money,
         refers_to=of,
     )
-    return create_transfer(conn, wanted, now_ms=now_ms, act=act)
+
+
+def late_cash_of(conn: Connection[Row], of: TransferId, transfer: TransferId) -> Transfer | None:
+    """The correction that books cash which left an ATM after its hold had ended: from suspense
+    to the cassette. None where there is no such withdrawal, or it was posted.
+    """
+    row = conn.execute(
+        """SELECT owner, currency, amount_minor FROM transfers t
+        JOIN ledger_accounts ON ledger_account_id = credit
+        WHERE transfer_id = %s AND t.kind = 'withdrawal' AND state IN ('voided', 'expired')""",
+        (of.raw,),
+    ).fetchone()
+    if row is None:
+        return None
+    owner, currency, amount_minor = row
+    return Transfer(
+        transfer=transfer,
+        kind=TransferKind.CORRECTION,
+        debit=open_house(conn, AccountKind.SUSPENSE, currency),
+        credit=Party(AccountKind.CASSETTE, owner),
+        money=Money(amount_minor=amount_minor, currency=currency),
+        refers_to=of,
+    )
 
 
 def post(

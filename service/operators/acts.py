@@ -24,7 +24,8 @@ from service.enrolment import accounts
 from service.keys import KeyRing
 from service.ledger import rules
 from service.ledger import store as ledger
-from service.ledger.rules import Transfer
+from service.ledger.rules import AccountKind, Transfer
+from service.ledger.transfers import create_transfer
 from service.operators import records, tokens
 from service.operators.tokens import ApiToken, Scope, TokenId
 from service.terminals import registration
@@ -137,18 +138,49 @@ class Operations:
             return Refusal.ACCOUNT_UNKNOWN
         if state == "erased":
             return Refusal.ACCOUNT_ERASED
-        leaf = self._leaf("account.top-up", account, Transfer.top_up(transfer, account, money))
-        refusal = ledger.top_up(
-            conn,
-            transfer=transfer,
-            account=account,
-            money=money,
-            now_ms=self.clock(),
-            act=leaf_hash(leaf),
+        ledger.open_house(conn, AccountKind.FUNDING, money.currency)
+        refusal = self._move(
+            conn, "account.top-up", account, Transfer.top_up(transfer, account, money)
         )
-        if ledger.act_of(conn, transfer) == leaf_hash(leaf):
-            log.append(conn, leaf)
         return (_OF_LEDGER.get(refusal) or refusal.denial) if refusal else None
+
+    def refund(
+        self, of: TransferId, money: Money, *, transfer: TransferId | None = None
+    ) -> rules.Refusal | None:
+        """Gives a payment or withdrawal back, or a part; asked again with the same id, once."""
+        wanted_id = transfer or TransferId.new()
+
+        def work(conn: Connection[Row]) -> rules.Refusal | None:
+            wanted = ledger.refund_of(conn, of, wanted_id, money)
+            if wanted is None:
+                return rules.Refusal.REFERENCE_UNKNOWN
+            return self._move(conn, "transfer.refund", of, wanted)
+
+        return self.database.run(work)
+
+    def book_late_cash(
+        self, of: TransferId, *, transfer: TransferId | None = None
+    ) -> rules.Refusal | None:
+        """Books cash that an ATM handed out after its hold had ended, from suspense."""
+        wanted_id = transfer or TransferId.new()
+
+        def work(conn: Connection[Row]) -> rules.Refusal | None:
+            wanted = ledger.late_cash_of(conn, of, wanted_id)
+            if wanted is None:
+                return rules.Refusal.REFERENCE_UNKNOWN
+            return self._move(conn, "transfer.late-cash", of, wanted)
+
+        return self.database.run(work)
+
+    def _move(
+        self, conn: Connection[Row], act: str, subject: Id, wanted: Transfer
+    ) -> rules.Refusal | None:
+        """The transfer with its leaf; a transfer that was made before keeps the leaf it has."""
+        leaf = self._leaf(act, subject, wanted)
+        refusal = create_transfer(conn, wanted, now_ms=self.clock(), act=leaf_hash(leaf))
+        if ledger.act_of(conn, wanted.transfer) == leaf_hash(leaf):
+            log.append(conn, leaf)
+        return refusal
 
     def set_account(self, account: AccountId, *, active: bool) -> bool:
         with self.database.transaction() as conn:

@@ -15,8 +15,6 @@ from click.testing import CliRunner, Result
 from countenance.cli import main
 from service.ledger import store as ledger
 from service.ledger.check import Discrepancy, check, check_and_record, last_check, totals
-from service.ledger.rules import AccountKind, Party, Transfer, TransferKind
-from service.ledger.transfers import create_transfer
 from tests.ceremony.house import House, enrol, payment, probe, withdrawal
 from wire.ids import AccountId, AttemptId, Id, TerminalId, TransferId
 from wire.messages import Completion, TerminalKind
@@ -171,12 +169,12 @@ MERCHANT = "(SELECT ledger_account_id FROM ledger_accounts WHERE kind = 'merchan
         (
             "UPDATE transfers SET state = 'expired' WHERE transfer_id = %(drawn)s",
             "cash was handed out, but its hold is not posted",
-            "drawn attempt",
+            "drawn",
         ),
         (
             "UPDATE attempts SET completion = 2 WHERE attempt_id = %(drawn)s",
             "no cash was handed out, but its hold is posted",
-            "drawn attempt",
+            "drawn",
         ),
         (
             "UPDATE attempts SET decision = (SELECT decision FROM attempts"
@@ -224,30 +222,43 @@ def test_what_does_not_add_up_is_named_to_the_row(
     assert Discrepancy(what=what, row=str(names[row])) in found(day.house)
 
 
-def test_a_correction_settles_cash_whose_hold_had_expired(day: Day, url: str) -> None:
+def test_late_cash_is_booked_once_and_then_adds_up(day: Day, run: Callable[..., Result]) -> None:
     house = day.house
     atm = house.add_terminal(ATM)
     late = atm.attempt(withdrawal(), probe(1, pin="2468"))
+    transfer = str(TransferId(late.attempt.raw))
+    assert run("book-cash", transfer).exit_code == 1
     house.clock.now_ms += 3_600_000
     atm.confirm(late.attempt, Completion.COMPLETED)
     with house.database.transaction() as conn:
         assert ledger.expire_holds(conn, now_ms=house.clock()) == 1
     assert found(house) == (
-        Discrepancy(what="cash was handed out, but its hold is not posted", row=str(late.attempt)),
+        Discrepancy(what="cash was handed out, but its hold is not posted", row=transfer),
     )
+    for _ in range(2):
+        told = run("book-cash", transfer)
+        assert told.exit_code == 0, told.output
+    assert found(house) == ()
     with house.database.transaction() as conn:
-        wanted = Transfer(
-            transfer=TransferId.new(),
-            kind=TransferKind.CORRECTION,
-            debit=ledger.open_house(conn, AccountKind.SUSPENSE, "EUR"),
-            credit=Party.cassette(atm.terminal),
-            money=Money(amount_minor=2000, currency="EUR"),
-            refers_to=TransferId(late.attempt.raw),
-        )
-        assert create_transfer(conn, wanted, now_ms=house.clock()) is None
-        (left,) = check(conn)
-    assert left.what == "a transfer that neither an attempt nor an act explains"
-    assert left.row == str(wanted.transfer)
+        sums = {each.kind: each.balance_minor for each in totals(conn)}
+    assert (sums["suspense"], sums["cassette"]) == (-2000, 4000)
+
+
+def test_an_operator_refunds_what_was_paid_and_the_log_says_so(
+    day: Day, run: Callable[..., Result]
+) -> None:
+    paid, own = str(TransferId(day.paid.raw)), str(TransferId.new())
+    for _ in range(2):
+        told = run("refund", paid, "5.00 EUR", "--id", own)
+        assert told.exit_code == 0, told.output
+    for wrong in ([paid, "2.01 EUR"], [paid, "1 USD"], [str(TransferId.new()), "1 EUR"],
+                  [paid, "1 EUR", "--id", own], [str(day.top_up), "1 EUR"]):  # fmt: skip
+        told = run("refund", *wrong)
+        assert told.exit_code == 1, told.output
+        assert "Nothing was booked" in told.output
+    assert found(day.house) == ()
+    with day.house.database.transaction() as conn:
+        assert ledger.earned_minor(conn, day.house.merchant) == 200
 
 
 def test_the_nightly_check_is_a_metric(day: Day, url: str) -> None:
