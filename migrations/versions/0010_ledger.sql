@@ -36,11 +36,11 @@ CREATE TABLE refused_transfers (
 -- one terminal's, so that the terminals of one merchant do not wait for each other.
 CREATE TABLE terminal_days (
     credit bigint NOT NULL REFERENCES ledger_accounts,
-    terminal_id id16 NOT NULL,
     day integer NOT NULL,
+    terminal_id id16 NOT NULL,
     transfers integer NOT NULL,
     amount_minor bigint NOT NULL,
-    PRIMARY KEY (credit, terminal_id, day)
+    PRIMARY KEY (credit, day, terminal_id)
 );
 
 CREATE TABLE ledger_checks (

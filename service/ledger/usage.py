@@ -14,11 +14,12 @@ from service.ledger.limits import DAY_MS, Limits, Turnover, Usage, Windows
 from service.ledger.rules import Party, Transfer
 from wire.ids import TerminalId
 
-# One row a window, in the order of the windows.
+# One row a window, in the order of the windows. The longest one's beginning bounds what is read,
+# however long the account's history is.
 _OF_ACCOUNT = """SELECT count(transfer_id),
         coalesce(sum(coalesce(posted_minor, amount_minor)), 0)::bigint
     FROM unnest(%s::bigint[]) WITH ORDINALITY AS windows (since_ms, place)
-    LEFT JOIN transfers ON kind = %s AND created_at_ms > since_ms
+    LEFT JOIN transfers ON kind = %s AND created_at_ms > since_ms AND created_at_ms > %s
         AND state IN ('pending', 'posted')
         AND debit = (SELECT ledger_account_id FROM ledger_accounts WHERE owner = %s AND kind = %s)
     GROUP BY place ORDER BY place"""
@@ -39,7 +40,9 @@ def ask(
     windows = Windows.at(now_ms)
     since = [windows.day_ms - 1, windows.month_ms - 1]
     since += [now_ms - velocity.within_ms for velocity in limits.velocity]
-    account = conn.execute(_OF_ACCOUNT, (since, wanted.kind, wanted.debit.owner, wanted.debit.kind))
+    account = conn.execute(
+        _OF_ACCOUNT, (since, wanted.kind, min(since), wanted.debit.owner, wanted.debit.kind)
+    )
     payee = conn.execute(
         _OF_PAYEE,
         {
@@ -72,7 +75,7 @@ def count(
         """INSERT INTO terminal_days (credit, terminal_id, day, transfers, amount_minor)
         SELECT ledger_account_id, %s, %s, 1, %s FROM ledger_accounts
         WHERE owner = %s AND kind = %s
-        ON CONFLICT (credit, terminal_id, day) DO UPDATE SET
+        ON CONFLICT (credit, day, terminal_id) DO UPDATE SET
             transfers = terminal_days.transfers + 1,
             amount_minor = terminal_days.amount_minor + excluded.amount_minor""",
         (terminal.raw, now_ms // DAY_MS, amount_minor, credit.owner, credit.kind),
