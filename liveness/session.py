@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from liveness.challenge import Move, Plan
+from liveness.challenge import Colour, Move, Plan
 from liveness.continuity import ContinuityTracker
 from liveness.fuse import fuse, required
 from liveness.motion import DoneStep, MotionTracker
@@ -24,9 +24,10 @@ FRAMES_MAX = 1_200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """``move`` is what to ask for now; ``fraction`` runs from 0 to 1."""
+    """``move`` and ``colour`` are what to ask for and show now; ``fraction`` runs from 0 to 1."""
 
     move: Move | None
+    colour: Colour | None
     fraction: float
     finished: bool
 
@@ -74,6 +75,7 @@ class LivenessSession:
         steps = len(self.plan.steps) or 1
         return Progress(
             move=self.move,
+            colour=None,
             fraction=1.0 if enough else len(self._motion.done) / steps,
             finished=over or enough,
         )

@@ -25,7 +25,7 @@ import numpy as np
 
 from face_engine.quality import Flaw
 from face_engine.types import Embedding
-from liveness.challenge import Move, Plan, Step
+from liveness.challenge import Colour, Move, Plan, Step
 from liveness.session import LivenessSession
 from liveness.types import Level, Observation, Outcome
 from terminal_client.errors import NotTheService
@@ -99,6 +99,7 @@ class Prompt:
 
     instruction: str
     move: Move | None
+    colour: Colour | None
     fraction: float
     enough: bool = False
 
@@ -184,6 +185,7 @@ class Ceremony:
             return Prompt(
                 instruction=progress.move.instruction if progress.move else "Look at the camera",
                 move=progress.move,
+                colour=progress.colour,
                 fraction=progress.fraction,
             )
         return self._conclude(session)
@@ -193,7 +195,7 @@ class Ceremony:
         self._last_flaw = flaw
         if self._flawed > FLAWED_FRAMES_MAX or at_ms - (self._started_ms or 0) > PATIENCE_MS:
             return self._end(Ending.NO_USABLE_FACE, flaw.value)
-        return Prompt(instruction=flaw.instruction, move=None, fraction=0.0)
+        return Prompt(instruction=flaw.instruction, move=None, colour=None, fraction=0.0)
 
     def stop(self) -> Ended:
         """The camera has no more frames."""
@@ -210,7 +212,7 @@ class Ceremony:
         if any(float(first @ other.vector) < self.same_person_min for other in self._embeddings):
             return self._end(Ending.FRAMES_DISAGREE)
         self._step(_State.LOOKING, _State.ENOUGH)
-        return Prompt(instruction="Thank you", move=None, fraction=1.0, enough=True)
+        return Prompt(instruction="Thank you", move=None, colour=None, fraction=1.0, enough=True)
 
     def evidence(self, *, counter: int, pin: str | None, now_ms: int) -> bytes:
         """The signed evidence, the face in it sealed. Store it before sending it."""

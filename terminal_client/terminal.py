@@ -173,7 +173,7 @@ class Terminal:
             if isinstance(seen, Ended):
                 return seen
             on_prompt(seen)
-            camera.show(seen.move)
+            camera.show(seen.move, seen.colour)
             if seen.enough:
                 return None
         return ceremony.stop()
@@ -186,6 +186,7 @@ class Terminal:
         observation = Observation(
             captured_at_ms=frame.captured_at_ms,
             faces=faces,
+            pixels=frame.pixels,
             passive=self.engine.passive(frame.pixels, faces[0]) if faces else None,
             embedding=self.engine.embed(frame.pixels, faces[0]) if embed else None,
         )

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from face_engine.types import Face, Frame, Pixels
-from liveness.challenge import Move
+from liveness.challenge import Colour, Move
 from liveness.rig.head import HeadPose, Portrait, render
 
 SIZE = (640, 480)
@@ -44,14 +44,16 @@ class Presentation:
     _leaves_at_ms: int = 0
     _strength: float = 1.0
     _asked: Move | None = None
+    _colour: Colour | None = None
     _gain: float = field(init=False)
 
     def __post_init__(self) -> None:
         self._random = np.random.default_rng(self.seed)
         self._gain = float(self._random.uniform(0.8, 1.15))
 
-    def follow(self, move: Move | None, at_ms: int) -> None:
+    def follow(self, move: Move | None, at_ms: int, colour: Colour | None = None) -> None:
         """The screen asks for ``move``, or for nothing; who is asked on goes further."""
+        self._colour = colour
         if not self.obedient:
             return
         if move is not self._asked:
