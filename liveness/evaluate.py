@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
+from math import exp, lgamma, log, log1p
 from statistics import median
 from typing import Protocol
 
@@ -208,7 +208,19 @@ def upper_bound(successes: int, trials: int, confidence: float = CONFIDENCE) -> 
 
 def _at_most(successes: int, trials: int, rate: float) -> float:
     """P(X <= successes) for X binomial."""
-    return sum(comb(trials, k) * rate**k * (1 - rate) ** (trials - k) for k in range(successes + 1))
+    if rate <= 0.0:
+        return 1.0
+    orders = lgamma(trials + 1)
+    return sum(
+        exp(
+            orders
+            - lgamma(k + 1)
+            - lgamma(trials - k + 1)
+            + k * log(rate)
+            + (trials - k) * log1p(-rate)
+        )
+        for k in range(successes + 1)
+    )
 
 
 Signature = tuple[str, ...]
@@ -241,7 +253,7 @@ class Guessing:
         return self.matched * right + (self.tries - self.matched) * wrong
 
     @property
-    def allowed(self) -> float:
+    def allowed(self) -> int:
         """The 99.9 % quantile of how many plans a blind guesser matches."""
         rate = 1 / self.plans
         allowed = 0
