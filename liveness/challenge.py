@@ -48,13 +48,13 @@ class Colour(StrEnum):
         return _RGB[self]
 
 
-# None is a saturated red (WCAG 2.2, 2.3.1: R / (R + G + B) below 0.8).
+# None is a saturated red (WCAG 2.2, 2.3.1: R / (R + G + B) below 0.8, in linear light).
 _RGB = {
     Colour.BLACK: (0, 0, 0),
     Colour.WHITE: (255, 255, 255),
     Colour.GREEN: (60, 255, 60),
     Colour.BLUE: (60, 60, 255),
-    Colour.ROSE: (255, 90, 90),
+    Colour.ROSE: (255, 120, 120),
 }
 
 

@@ -34,6 +34,7 @@ TURN_MIN = 0.13
 NOD_MIN = 0.065
 CLOSER_MIN = 0.22
 REACTION_MS_MIN = 100
+BACK_MAX = 0.6
 FLAT_FORESHORTENING = 0.14
 FLAT_PARALLAX_MAX = 0.05
 FLAT_FRAMES = 3
@@ -87,6 +88,7 @@ class MotionTracker:
     baseline: Pose | None = None
     _asked_at_ms: int = 0
     _held_since_ms: int | None = None
+    _held: tuple[int, Move] | None = None
     _flat_frames: int = 0
 
     @property
@@ -100,7 +102,21 @@ class MotionTracker:
             return None
         return self.plan.steps[len(self.done)].move
 
+    @property
+    def held(self) -> tuple[int, Move] | None:
+        """The step that the last frame showed as asked, by its place in the plan."""
+        return self._held
+
+    @property
+    def frontal(self) -> bool:
+        """Whether the last frame showed the pose of before the first move."""
+        if self.baseline is None or not self.poses:
+            return False
+        pose = self.poses[-1][1]
+        return all(abs(self._extent(move, pose)) < BACK_MAX for move in Move)
+
     def observe(self, face: Face, at_ms: int) -> None:
+        self._held = None
         pose = read_pose(face)
         if pose is None:
             return
@@ -136,6 +152,7 @@ class MotionTracker:
             if at_ms - self._asked_at_ms < REACTION_MS_MIN:
                 return
             self._held_since_ms = at_ms
+        self._held = (len(self.done), step.move)
         if at_ms - self._held_since_ms >= step.hold_ms:
             self.done.append(
                 DoneStep(move=step.move, started_ms=self._held_since_ms, ended_ms=at_ms)

@@ -39,6 +39,7 @@ from wire.messages import (
     Acknowledgement,
     Challenge,
     ChallengeRequest,
+    ColourTiming,
     Completion,
     Confirmation,
     Context,
@@ -117,7 +118,8 @@ class _State(Enum):
 
 @dataclass(slots=True)
 class Ceremony:
-    """``claim`` says which account; ``same_person_min`` is the pack's cosine for one person."""
+    """``claim`` says which account; ``same_person_min`` is the pack's cosine for one person;
+    ``colours``: whether the screen can show them and the person may look at them."""
 
     identity: Identity
     key: SigningKey
@@ -127,6 +129,7 @@ class Ceremony:
     source: Source
     same_person_min: float
     holder_share: bytes | None = field(default=None, repr=False)
+    colours: bool = False
     attempt: AttemptId = field(default_factory=AttemptId.new)
     ended: Ended | None = None
     _state: _State = _State.NEW
@@ -142,7 +145,10 @@ class Ceremony:
         """The signed request for a challenge; ``now_ms`` is Unix time."""
         self._step(_State.NEW, _State.ASKED)
         request = ChallengeRequest(
-            terminal=self.identity.terminal, context=self.context, requested_at_ms=now_ms
+            terminal=self.identity.terminal,
+            context=self.context,
+            requested_at_ms=now_ms,
+            colours=self.colours,
         )
         return envelope.sign(request, self.key).raw
 
@@ -153,12 +159,13 @@ class Ceremony:
         if challenge.terminal != self.identity.terminal or challenge.context != self.context:
             raise NotTheService("a challenge for something else")
         self._challenge = challenge
-        self._session = LivenessSession(
-            _plan(challenge), Level[challenge.level.name], self.same_person_min
-        )
+        self._session = self._new_session(challenge)
         if self.model_id not in challenge.model_ids:
             return self._end(Ending.MODEL_NOT_ACCEPTED)
         return None
+
+    def _new_session(self, challenge: Challenge) -> LivenessSession:
+        return LivenessSession(_plan(challenge), Level[challenge.level.name], self.same_person_min)
 
     @property
     def pin_required(self) -> bool:
@@ -166,9 +173,8 @@ class Ceremony:
 
     @property
     def wants_embedding(self) -> bool:
-        """Whether the next good frame should be embedded: while nothing is asked for."""
-        session = self._expect(self._session)
-        return session.move is None and len(self._embeddings) < EMBEDDINGS_MAX
+        """Whether the next good frame should be embedded."""
+        return self._expect(self._session).wants_embedding
 
     def look(self, frame: Frame) -> Prompt | Ended:
         """Takes the next frame; returns what to show, or how it ended."""
@@ -176,9 +182,9 @@ class Ceremony:
         seen, session = frame.observation, self._expect(self._session)
         if self._started_ms is None:
             self._started_ms = seen.captured_at_ms
-        if frame.flaw is not None and session.move is None:
+        if frame.flaw is not None and session.waiting:
             return self._wait_for_a_face(frame.flaw, seen.captured_at_ms)
-        if seen.embedding is not None:
+        if seen.embedding is not None and len(self._embeddings) < EMBEDDINGS_MAX:
             self._embeddings.append(seen.embedding)
         progress = session.observe(seen)
         if not progress.finished:
@@ -193,6 +199,9 @@ class Ceremony:
     def _wait_for_a_face(self, flaw: Flaw, at_ms: int) -> Prompt | Ended:
         self._flawed += 1
         self._last_flaw = flaw
+        # What is asked for starts from good frames: those before a bad one are forgotten.
+        self._session = self._new_session(self._expect(self._challenge))
+        self._embeddings.clear()
         if self._flawed > FLAWED_FRAMES_MAX or at_ms - (self._started_ms or 0) > PATIENCE_MS:
             return self._end(Ending.NO_USABLE_FACE, flaw.value)
         return Prompt(instruction=flaw.instruction, move=None, colour=None, fraction=0.0)
@@ -338,7 +347,8 @@ def _plan(challenge: Challenge) -> Plan:
     return Plan(
         tuple(
             Step(move=Move[step.move.name], hold_ms=step.hold_ms) for step in challenge.plan.steps
-        )
+        ),
+        tuple(Colour[colour.name] for colour in challenge.plan.colours),
     )
 
 
@@ -365,5 +375,9 @@ def _report(challenge: Challenge, session: LivenessSession) -> LivenessReport:
                 ended_ms=step.ended_ms,
             )
             for step in session.steps
+        ),
+        colours=tuple(
+            ColourTiming(colour=messages.Colour[each.colour.name], shown_ms=each.shown_ms)
+            for each in session.colours
         ),
     )
