@@ -21,4 +21,13 @@ check: setup  ## Lint, types, import rules
 demo: setup  ## Run the whole system on this machine, on real photos (ARGS="--headless --json")
 	$(RUN) countenance demo $(ARGS)
 
-.PHONY: help setup test check demo
+FACES := ../shared/faces
+SOURCE := ORL (Samaria & Harter 1994), and public photos of ageitgey/face_recognition and serengil/deepface
+
+calibrations: setup  ## Make the packs' calibrations anew, from the photos in ../shared (minutes)
+	for pack in open pip; do COUNTENANCE_MODELS=$${COUNTENANCE_MODELS:-$(realpath ../shared/models/open)} \
+	$(RUN) countenance calibrate $$pack --source "$(SOURCE)" \
+	--people $(FACES)/people --people $(FACES)/celebrities --small $(FACES)/orl \
+	--output face_engine/packs/$$pack.calibration.json || exit 1; done
+
+.PHONY: help setup test check demo calibrations

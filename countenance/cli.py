@@ -16,8 +16,10 @@ from countenance.output import CommandError
 COMMANDS = {
     "account": ("countenance.commands.account", "Customers: list, top up, suspend, resume, erase."),
     "audit": ("countenance.commands.audit", "Verify, list and export the authorization log."),
+    "calibrate": ("countenance.commands.calibrate", "Make a pack's calibration from photos."),
     "demo": ("countenance.commands.demo", "The whole system on this machine, on real photos."),
     "door": ("countenance.commands.door", "Doors and who may open them."),
+    "evaluate": ("countenance.commands.evaluate", "Measure a pack on photos of known people."),
     "merchant": ("countenance.commands.merchant", "Merchants and what they earned."),
     "migrate": ("countenance.commands.migrate", "Bring the database schema up to date."),
     "models": ("countenance.commands.models", "Model packs: convert."),
@@ -31,6 +33,7 @@ EXTRA_OF_MODULE = {
     "cv2": "terminal",
     "flask": "service",
     "granian": "service",
+    "jinja2": "evaluate",
     "onnx": "models",
     "onnxruntime": "terminal",
     "psycopg": "service",

@@ -143,7 +143,7 @@ class Relief:
             return np.asarray(np.exp(-spread / 2), np.float32)
 
         features = (
-            nose * (0.30 * bump(tip, 0.2, 0.22) + 0.14 * bump((root + tip) / 2, 0.14, 0.3))
+            nose * (0.36 * bump(tip, 0.27, 0.28) + 0.10 * bump((root + tip) / 2, 0.14, 0.3))
             - 0.07 * (bump(left_eye, 0.24, 0.15) + bump(right_eye, 0.24, 0.15))
             + 0.05 * bump(lips, 0.35, 0.2)
             + 0.08 * bump(lips + np.array([0, 0.6]), 0.3, 0.25)

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from face_engine.types import Frame, Pixels
 from liveness.challenge import Colour, Move
-from liveness.rig.presentation import Filmed
-from liveness.rig.script import Scripted
+from liveness.rig.presentation import Content, Filmed
 
 QUALITY = (70, 92)
 
@@ -22,7 +21,7 @@ class VirtualCamera:
     """A file, played at its own perfect rate whatever the screen asks; with ``loop_ms`` over
     and over. A file is compressed, so its frames are JPEG here."""
 
-    recording: Scripted
+    recording: Content
     interval_ms: float
     quality: int
     loop_ms: int | None
@@ -31,7 +30,7 @@ class VirtualCamera:
 
     @classmethod
     def draw(
-        cls, recording: Scripted, random: np.random.Generator, *, loop_ms: int | None
+        cls, recording: Content, random: np.random.Generator, *, loop_ms: int | None
     ) -> VirtualCamera:
         return cls(
             recording=recording,
@@ -41,7 +40,7 @@ class VirtualCamera:
         )
 
     def follow(self, move: Move | None, at_ms: int, colour: Colour | None = None) -> None:
-        """A file hears nothing."""
+        self.recording.follow(move, at_ms - (self._began_ms or at_ms), colour)
 
     def next_ms(self, after_ms: int) -> int:
         if self._began_ms is None:

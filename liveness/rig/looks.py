@@ -32,7 +32,8 @@ def matte(portrait: Portrait) -> NDArray[np.uint8]:
     labels = np.full(small.shape[:2], cv2.GC_BGD, np.uint8)
     labels[(head < 1.7) | shoulders] = cv2.GC_PR_BGD
     labels[(head < 1.15) | (shoulders & (np.abs(x) < 1.6))] = cv2.GC_PR_FGD
-    labels[(head < 0.6) | ((np.abs(x) < 0.5) & (y > 0.8))] = cv2.GC_FGD
+    chest = (y > 1.7) & (np.abs(x) < 1.1 + 0.3 * (y - 1.7))
+    labels[(head < 0.6) | ((np.abs(x) < 0.5) & (y > 0.8)) | chest] = cv2.GC_FGD
     cv2.setRNGSeed(0)
     cv2.grabCut(small, labels, (0, 0, 1, 1), background, person, 3, cv2.GC_INIT_WITH_MASK)
     inside = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8) * 255

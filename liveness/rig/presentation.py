@@ -7,10 +7,10 @@ and the same calls give the same frames.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from face_engine.types import Face, Frame, Pixels
@@ -30,17 +30,12 @@ GLASSES_PART = 0.2
 CALM = 0.55
 
 
-class Presentation(Protocol):
-    """Times are whole milliseconds of one clock that never runs back."""
+class Content(Protocol):
+    """What a display or a virtual camera plays; a recording hears nothing of the screen."""
 
-    def follow(self, move: Move | None, at_ms: int, colour: Colour | None = None) -> None:
-        """What the screen asks and shows from ``at_ms`` on."""
+    def follow(self, move: Move | None, at_ms: int, colour: Colour | None = None) -> None: ...
 
-    def next_ms(self, after_ms: int) -> int:
-        """When the frame after ``after_ms`` arrives."""
-
-    def frame(self, at_ms: int) -> Frame:
-        """The frame of that moment; moments never run back."""
+    def frame(self, at_ms: int) -> Frame: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +77,42 @@ class Conditions:
 
 @dataclass(slots=True, kw_only=True)
 class Filmed:
-    """A subject before a camera. ``content``: what its display shows at a moment."""
+    """A subject before a camera; ``content`` plays on its display, in ``window`` (left, top,
+    right, bottom) of its texture."""
 
     scene: Scene
     subject: Subject
     actor: Actor
-    content: Callable[[Subject, int], Subject] | None = None
+    content: Content | None = None
+    window: tuple[int, int, int, int] = (0, 0, 0, 0)
     _still: Expression = field(default_factory=Expression)
 
     def follow(self, move: Move | None, at_ms: int, colour: Colour | None = None) -> None:
         self.actor.follow(move, at_ms)
         self.scene.light.show(colour, at_ms)
+        if self.content is not None:
+            self.content.follow(move, at_ms, colour)
 
     def next_ms(self, after_ms: int) -> int:
         return self.scene.camera.next_ms(after_ms)
 
     def frame(self, at_ms: int) -> Frame:
-        subject = self.subject if self.content is None else self.content(self.subject, at_ms)
-        shown = self.actor.expression(at_ms) if subject.features else self._still
+        if self.content is not None:
+            self._play(self.content.frame(at_ms).pixels)
+        shown = self.actor.expression(at_ms) if self.subject.features else self._still
         return Frame(
-            pixels=self.scene.take(subject, self.actor, at_ms, shown), captured_at_ms=at_ms
+            pixels=self.scene.take(self.subject, self.actor, at_ms, shown), captured_at_ms=at_ms
         )
+
+    def _play(self, frame: Pixels) -> None:
+        """Shows the frame's middle, cut to the display's shape."""
+        left, top, right, bottom = self.window
+        width, height = right - left, bottom - top
+        scale = max(width / frame.shape[1], height / frame.shape[0])
+        across, down = (width - frame.shape[1] * scale) / 2, (height - frame.shape[0] * scale) / 2
+        fit = np.array([[scale, 0, across], [0, scale, down]])
+        shown = cv2.warpAffine(frame, fit, (width, height))
+        self.subject.texture[top:bottom, left:right, :3] = shown
 
 
 def frame_portrait(pixels: Pixels, face: Face) -> Portrait:
@@ -126,8 +136,8 @@ def head_of(portrait: Portrait, pixels: Pixels, random: np.random.Generator) -> 
         texture=np.dstack([pixels, matte(portrait)]),
         relief=Relief.head(
             portrait,
-            depth=float(random.uniform(0.88, 1.12)),
-            nose=float(random.uniform(0.8, 1.25)),
+            depth=float(random.uniform(0.9, 1.1)),
+            nose=float(random.uniform(0.85, 1.2)),
         ),
         features=Features(portrait),
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from face_engine.types import Frame
 from liveness.challenge import COLOUR_MS, Colour, Move
-from liveness.rig.presentation import Presentation
+from liveness.rig.presentation import Content
 
 MOVES, COLOURS = 3, 6
 SETTLE_MS = (400, 900)
@@ -39,12 +39,15 @@ def random_script(random: np.random.Generator) -> tuple[Line, ...]:
 
 @dataclass(slots=True, kw_only=True)
 class Scripted:
-    """Plays ``presentation`` with its script from the first frame asked for."""
+    """Plays ``content`` with its script from the first frame asked for."""
 
-    presentation: Presentation
+    content: Content
     script: tuple[Line, ...]
     _began_ms: int | None = None
     _spoken: int = field(default=0)
+
+    def follow(self, move: Move | None, at_ms: int, colour: Colour | None = None) -> None:
+        """A recording hears nothing."""
 
     def frame(self, at_ms: int) -> Frame:
         if self._began_ms is None:
@@ -53,6 +56,6 @@ class Scripted:
             line = self.script[self._spoken]
             if line.at_ms > at_ms - self._began_ms:
                 break
-            self.presentation.follow(line.move, self._began_ms + line.at_ms, line.colour)
+            self.content.follow(line.move, self._began_ms + line.at_ms, line.colour)
             self._spoken += 1
-        return self.presentation.frame(at_ms)
+        return self.content.frame(at_ms)

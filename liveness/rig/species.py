@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from face_engine.types import Pixels
+from liveness.evaluate import Presentation
 from liveness.rig import props
 from liveness.rig.actor import Actor
 from liveness.rig.head import Portrait, Relief
@@ -20,8 +20,8 @@ from liveness.rig.injected import FaceSwap, VirtualCamera
 from liveness.rig.looks import Features, matte, with_tone
 from liveness.rig.presentation import (
     Conditions,
+    Content,
     Filmed,
-    Presentation,
     dress,
     living,
     paper,
@@ -149,21 +149,24 @@ def face_swap(portrait: Portrait, conditions: Conditions) -> Presentation:
     return FaceSwap.draw(impostor, conditions.random)
 
 
-def _recorded(portrait: Portrait, conditions: Conditions) -> Scripted:
+def _recorded(portrait: Portrait, conditions: Conditions) -> Content:
     """A genuine attempt of earlier, in its own light, with its own plan."""
-    random = conditions.random
-    earlier = Conditions.draw(int(random.integers(2**31)))
-    return Scripted(presentation=living(portrait, earlier), script=random_script(earlier.random))
+    earlier = _earlier(conditions)
+    return Scripted(content=living(portrait, earlier), script=random_script(earlier.random))
 
 
-def _phone(portrait: Portrait, conditions: Conditions, content: Scripted | None) -> Presentation:
+def _earlier(conditions: Conditions) -> Conditions:
+    return Conditions.draw(int(conditions.random.integers(2**31)))
+
+
+def _phone(portrait: Portrait, conditions: Conditions, content: Content | None) -> Presentation:
     random = conditions.random
     half = float(random.uniform(1.35, 1.7)), float(random.uniform(2.5, 3.2))
     return _replay(portrait, conditions, content, half, bezel=float(random.uniform(0.05, 0.2)),
                    distance=float(random.uniform(3.5, 6.5)))  # fmt: skip
 
 
-def _tablet(portrait: Portrait, conditions: Conditions, content: Scripted | None) -> Presentation:
+def _tablet(portrait: Portrait, conditions: Conditions, content: Content | None) -> Presentation:
     random = conditions.random
     half = float(random.uniform(2.2, 3.3)), float(random.uniform(2.4, 3.3))
     return _replay(portrait, conditions, content, half, bezel=float(random.uniform(0.1, 0.35)),
@@ -173,7 +176,7 @@ def _tablet(portrait: Portrait, conditions: Conditions, content: Scripted | None
 def _replay(
     portrait: Portrait,
     conditions: Conditions,
-    content: Scripted | None,
+    content: Content | None,
     half: tuple[float, float],
     *,
     bezel: float,
@@ -182,57 +185,49 @@ def _replay(
     """A display that shines by itself, and throws little of the light on it back."""
     random = conditions.random
     x, y = portrait.grid()
-    emits = np.clip(np.minimum(half[0] - np.abs(x), half[1] - np.abs(y)) * 10 + 0.5, 0, 1).astype(
-        np.float32
-    )
+    inside = np.minimum(half[0] - np.abs(x), half[1] - np.abs(y))
     warmth, power = random.uniform(-0.12, 0.08), random.uniform(0.7, 1.5)
-    screen = _Screen(portrait, half, content, None if content else dress(portrait, random))
+    texture = props.display(portrait, half, bezel, random)
+    left, top, right, bottom = window = props.edges(portrait, half)
+    if content is None:
+        picture = dress(portrait, random)
+        texture[top:bottom, left:right, :3] = picture[top:bottom, left:right]
     return Filmed(
         scene=conditions.scene(distance=distance),
         subject=Subject(
             portrait=portrait,
-            texture=props.display(portrait, half, bezel, random),
+            texture=texture,
             relief=Relief.flat(portrait),
-            emits=emits,
+            emits=np.asarray(np.clip(inside * 10 + 0.5, 0, 1), np.float32),
             power=(power * (1 - warmth), power, power * (1 + warmth)),
             sheen=float(random.uniform(0.004, 0.03)),
             pixel_pitch=float(random.uniform(0.009, 0.022)),
             grid_contrast=float(random.uniform(0.01, 0.09)),
         ),
         actor=Actor(random=random, obedient=bool(content is None and random.random() < 0.5)),
-        content=screen.show,
+        content=content,
+        window=window,
     )
 
 
-class _Screen:
-    """Puts a picture, or a recording's frame of the moment, on the display."""
+def _informed(show: Callable[[Portrait, Conditions, Content], Presentation]) -> Make:
+    def make(portrait: Portrait, conditions: Conditions) -> Presentation:
+        return show(portrait, conditions, living(portrait, _earlier(conditions)))
 
-    def __init__(
-        self,
-        portrait: Portrait,
-        half: tuple[float, float],
-        recording: Scripted | None,
-        picture: Pixels | None,
-    ) -> None:
-        self._edges = props.edges(portrait, half)
-        self._recording = recording
-        self._picture = picture
+    return make
 
-    def show(self, subject: Subject, at_ms: int) -> Subject:
-        left, top, right, bottom = self._edges
-        lit = subject.texture[top:bottom, left:right]
-        if self._recording is not None:
-            lit[..., :3] = self._fit(self._recording.frame(at_ms).pixels)
-        elif self._picture is not None:
-            lit[..., :3] = self._picture[top:bottom, left:right]
-            self._picture = None
-        return subject
 
-    def _fit(self, frame: Pixels) -> Pixels:
-        """The frame's middle, cut to the display's shape."""
-        left, top, right, bottom = self._edges
-        width, height = right - left, bottom - top
-        scale = max(width / frame.shape[1], height / frame.shape[0])
-        shift = ((width - frame.shape[1] * scale) / 2, (height - frame.shape[0] * scale) / 2)
-        matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-        return np.asarray(cv2.warpAffine(frame, matrix, (width, height)), np.uint8)
+def _inject(_portrait: Portrait, conditions: Conditions, content: Content) -> Presentation:
+    return VirtualCamera.draw(content, conditions.random, loop_ms=None)
+
+
+GUESSED = {
+    name: Species(name=name, about=about, make=_informed(show))
+    for name, about, show in (
+        ("guessed_phone", "a phone that plays a recording of the right plan", _phone),
+        ("guessed_tablet", "a tablet that plays a recording of the right plan", _tablet),
+        ("guessed_virtual", "a recording of the right plan, fed in as a camera", _inject),
+    )
+}
+"""What a recording does whose maker guessed the plan; no attack can choose it, so these are no
+species of their own."""
