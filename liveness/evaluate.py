@@ -28,7 +28,6 @@ LIVE = "live"
 CONFIDENCE = 0.95
 BISECTIONS = 60
 PATIENCE_MS = 30_000
-EMBEDDINGS_MAX = 5
 
 
 class Presentation(Protocol):
@@ -73,20 +72,19 @@ def attempt(
     terminal does; who shows no usable face for ``PATIENCE_MS`` is undecided."""
     session = LivenessSession(plan, level, same_person_min)
     began_ms = at_ms = 0
-    waiting, embedded = True, 0
     while (next_ms := presentation.next_ms(at_ms)) is not None:
         at_ms = next_ms
         began_ms = began_ms or at_ms
         frame = presentation.frame(at_ms)
         faces = engine.detect(frame.pixels)
         flawed = find_flaw(frame.pixels, faces, PROBE) is not None
-        if waiting and flawed:
+        if session.waiting and flawed:
             if at_ms - began_ms > PATIENCE_MS:
                 break
+            session = LivenessSession(plan, level, same_person_min)
             presentation.follow(None, at_ms)
             continue
-        embed = waiting and embedded < EMBEDDINGS_MAX
-        embedded += embed
+        embed = session.wants_embedding and not flawed
         progress = session.observe(
             Observation(
                 captured_at_ms=at_ms,
@@ -98,7 +96,6 @@ def attempt(
         )
         if progress.finished:
             break
-        waiting = progress.move is None and progress.colour is None
         presentation.follow(progress.move, at_ms, progress.colour)
     verdict = session.verdict()
     return Result(
