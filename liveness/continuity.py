@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from face_engine.types import Embedding, Face
 from liveness.types import Cue, Observation, Outcome
@@ -23,13 +24,14 @@ SECOND_FACE_RATIO = 0.5
 
 @dataclass(slots=True)
 class ContinuityTracker:
-    """``same_person_min`` is the cosine below which two embeddings are two people."""
+    """``same_person_min`` is the cosine below which two embeddings are two people; each is
+    compared with the mean of those before it."""
 
     same_person_min: float
     _last_at_ms: int | None = None
     _last_face: Face | None = None
     _last_face_at_ms: int = 0
-    _first: Embedding | None = None
+    _sum: NDArray[np.float64] | None = None
     _lost: int = 0
     _findings: dict[str, Outcome] = field(default_factory=dict)
 
@@ -61,9 +63,11 @@ class ContinuityTracker:
                 self._find("jump", Outcome.ATTACK)
         if embedding is None:
             return
-        self._first = self._first or embedding
-        if float(self._first.vector @ embedding.vector) < self.same_person_min:
+        if self._sum is None:
+            self._sum = np.zeros(embedding.vector.size)
+        elif self._sum @ embedding.vector < self.same_person_min * np.linalg.norm(self._sum):
             self._find("person", Outcome.ATTACK)
+        self._sum += embedding.vector
 
     def _find(self, what: str, outcome: Outcome) -> None:
         self._findings[what] = outcome

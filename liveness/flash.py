@@ -44,7 +44,9 @@ GAMMA = 2.2
 SHARE_MIN = 0.012
 CORRELATION_MIN = 0.8
 SHEET_RATIO_MIN = 0.75
-CLIPPED = 0.93
+CLIPPED = 0.97
+CLIPPED_PART_MAX = 0.6
+BLACK = 0.002
 
 UNIT_PX = 16
 CORNER = (-2.6, -1.6)
@@ -166,11 +168,9 @@ def find_answer(
 ) -> Answer | None:  # fmt: skip
     """``light``: (frames, patches, 3), linear, BGR, skin first; ``edges_ms``: when each colour
     came, and when the last one went."""
-    skin, behind = light[:, : len(SKIN)], light[:, len(SKIN) :]
-    seen = _usable(skin)
-    if not seen.any():
+    face, behind = _relative(light[:, : len(SKIN)]), _relative(light[:, len(SKIN) :])
+    if not face.any():
         return None
-    face = _relative(skin[:, seen]).mean(axis=1)
     shown = np.array([[(part / 255) ** GAMMA for part in colour.rgb[::-1]] for colour in colours])
     best: tuple[float, int] = (-1.0, 0)
     for delay_ms in range(0, SEARCH_MS_MAX + 1, DELAY_STEP_MS):
@@ -181,15 +181,12 @@ def find_answer(
         return None
     valid, screen = _screen_at(times_ms - best[1], edges_ms, shown)
     share = _share(face[valid], screen, times_ms[valid])
-    wall = _usable(behind)
-    other = _relative(behind[valid][:, wall]).mean(axis=1) if wall.any() else None
+    wall = _share(behind[valid], screen, times_ms[valid]) if behind.any() else None
     return Answer(
         share=share,
         correlation=best[0],
         delay_ms=best[1],
-        behind=_share(other, screen, times_ms[valid]) / max(share, 1e-9)
-        if other is not None
-        else None,
+        behind=None if wall is None else wall / max(share, 1e-9),
     )
 
 
@@ -205,18 +202,14 @@ def _read_light(pixels: Pixels, frame: NDArray[np.float64]) -> Array:
     return np.stack(rows)
 
 
-def _usable(light: Array) -> NDArray[np.bool_]:
-    """The patches that are neither black nor clipped."""
-    usable: NDArray[np.bool_] = (light.max(axis=(0, 2)) < CLIPPED**GAMMA) & (
-        light.mean(axis=(0, 2)) > 0.004
-    )
-    return usable
-
-
 def _relative(light: Array) -> Array:
-    """Each patch and channel over its mean, less one."""
-    relative: Array = light / np.maximum(light.mean(axis=0), 1e-4) - 1
-    return relative
+    """(frames, patches, 3) to (frames, 3): each channel over its mean, less one; patches that
+    are clipped or black count in no channel where they are, and a channel without one is 0."""
+    clipped = (light > CLIPPED**GAMMA).mean(axis=0) > CLIPPED_PART_MAX
+    usable = ~clipped & (light.mean(axis=0) > BLACK)
+    relative = np.where(usable, light / np.maximum(light.mean(axis=0), BLACK) - 1, 0.0)
+    mean: Array = relative.sum(axis=1) / np.maximum(usable.sum(axis=0), 1)
+    return mean
 
 
 def _screen_at(
@@ -244,7 +237,8 @@ def _correlate(face: Array, screen: Array, times_ms: NDArray[np.int64]) -> float
 
 
 def _share(face: Array, screen: Array, times_ms: NDArray[np.int64]) -> float:
-    """The part of the face's light that follows the colours, as a standard deviation."""
+    """The part of the light that follows the colours, as a standard deviation."""
     face, screen = _flatten(face, times_ms), _flatten(screen, times_ms)
-    gain = (face * screen).sum() / max((screen**2).sum(), 1e-9)
+    seen = face.any(axis=0)
+    gain = (face * screen).sum() / max((screen[:, seen] ** 2).sum(), 1e-9)
     return float(max(gain, 0.0) * np.sqrt((screen**2).mean()))

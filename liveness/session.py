@@ -126,8 +126,9 @@ class LivenessSession:
         identity must hold through all; none while a move or a colour changes the face."""
         if self.move is not None or self._flash.current is not None:
             return False
-        most = EMBEDDINGS_MAX if self._motion.finished else EMBEDDINGS_BEFORE
-        return self._embedded < most
+        if self._needs("motion") and self._motion.finished:
+            return self._motion.frontal and self._embedded < EMBEDDINGS_MAX
+        return self._embedded < EMBEDDINGS_BEFORE
 
     def _needs(self, cue: str) -> bool:
         return cue in required(
