@@ -29,11 +29,11 @@ from liveness.evaluate import (
     Attacks,
     Evaluation,
     Guessing,
-    Protocol,
     Result,
     attempt,
     guess_plans,
     summarise,
+    watch,
 )
 from liveness.rig.head import Portrait
 from liveness.rig.presentation import frame_portrait
@@ -199,7 +199,7 @@ class Bench:
         self.same_person_min = calibration.threshold_for(SAME_PERSON_FMR)
 
     def run(self, task: Task) -> Done:
-        return self._play(task) if task.path is not None else self._present(task)
+        return self._present(task) if task.path is None else self._play(task, task.path)
 
     def _present(self, task: Task) -> Done:
         drawn = nonce(self.settings.seed, task.species, task.index)
@@ -211,24 +211,24 @@ class Bench:
             task.species,
             presentation,
             self.engine,
-            plan_of(sha256(drawn).digest(), self.settings),
-            Protocol(level=self.settings.level, same_person_min=self.same_person_min),
-            album.look if task.index == 0 else lambda _frame, _progress: None,
+            plan=plan_of(sha256(drawn).digest(), self.settings),
+            level=self.settings.level,
+            same_person_min=self.same_person_min,
+            on_frame=album.look if task.index == 0 else lambda _frame, _progress: None,
         )
         return Done(task=task, result=result, pictures=album.pictures())
 
-    def _play(self, task: Task) -> Done:
-        if task.path is None:
-            raise RuntimeError("a task without a recording")
-        protocol = Protocol(
-            level=self.settings.level,
-            same_person_min=self.same_person_min,
-            assumed=NOT_IN_A_FILE,
-            whole=True,
-        )
-        recording = Recording(task.path)
+    def _play(self, task: Task, path: Path) -> Done:
+        recording = Recording(path)
         try:
-            result = attempt(task.species, recording, self.engine, Plan(()), protocol)
+            result = watch(
+                task.species,
+                recording,
+                self.engine,
+                level=self.settings.level,
+                same_person_min=self.same_person_min,
+                assumed=NOT_IN_A_FILE,
+            )
         finally:
             recording.close()
         return Done(task=task, result=result, pictures=())

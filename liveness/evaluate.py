@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, lgamma, log, log1p
 from statistics import median
-from typing import Protocol as Interface
+from typing import Protocol
 
 from face_engine.engine import Engine
 from face_engine.quality import PROBE, find_flaw
@@ -32,7 +32,7 @@ ONE_RUN = 0.001
 PATIENCE_MS = 30_000
 
 
-class Presentation(Interface):
+class Presentation(Protocol):
     """Somebody or something before a camera.
 
     Times are whole milliseconds of one clock that never runs back.
@@ -60,20 +60,6 @@ class Result:
     cues: Mapping[str, Outcome]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Protocol:
-    """How attempts are judged.
-
-    ``assumed`` are cues that are taken to say live, since the frames cannot speak to them;
-    ``whole``: looks at every frame, though the session has seen enough.
-    """
-
-    level: Level
-    same_person_min: float
-    assumed: frozenset[str] = frozenset()
-    whole: bool = False
-
-
 OnFrame = Callable[[Frame, Progress], None]
 
 
@@ -81,13 +67,15 @@ def attempt(
     species: str,
     presentation: Presentation,
     engine: Engine,
+    *,
     plan: Plan,
-    protocol: Protocol,
+    level: Level,
+    same_person_min: float,
     on_frame: OnFrame = lambda _frame, _progress: None,
 ) -> Result:
     """One liveness check, as a terminal drives it: until something is asked, a frame with a
     flaw begins it anew; who shows no usable face for ``PATIENCE_MS`` is undecided."""
-    session = LivenessSession(plan, protocol.level, protocol.same_person_min)
+    session = LivenessSession(plan, level, same_person_min)
     began_ms: int | None = None
     at_ms = 0
     while (next_ms := presentation.next_ms(at_ms)) is not None:
@@ -95,25 +83,75 @@ def attempt(
         began_ms = at_ms if began_ms is None else began_ms
         frame = presentation.frame(at_ms)
         seen, flawed = _look(frame, engine, session)
-        if flawed and session.waiting and not protocol.whole:
+        if flawed and session.waiting:
             if at_ms - began_ms > PATIENCE_MS:
                 break
-            session = LivenessSession(plan, protocol.level, protocol.same_person_min)
+            session = LivenessSession(plan, level, same_person_min)
             presentation.follow(None, at_ms)
             continue
         progress = session.observe(seen)
         on_frame(frame, progress)
-        if progress.finished and not (protocol.whole and session.frames < FRAMES_MAX):
+        if progress.finished:
             break
         presentation.follow(progress.move, at_ms, progress.colour)
-    verdict = _verdict(session, engine, protocol)
+    verdict = session.verdict()
     return Result(
         species=species,
         outcome=verdict.outcome,
         took_ms=at_ms - (began_ms or 0),
         frames=session.frames,
-        cues={cue.name: cue.outcome for cue in verdict.cues if cue.name not in protocol.assumed},
+        cues={cue.name: cue.outcome for cue in verdict.cues},
     )
+
+
+def watch(
+    species: str,
+    recording: Presentation,
+    engine: Engine,
+    *,
+    level: Level,
+    same_person_min: float,
+    assumed: frozenset[str],
+) -> Result:
+    """Looks at a whole recording, which follows no plan.
+
+    Every stretch of frames without a flaw is one check, and the worst of them counts: an attack
+    that passes once is accepted, a live person who is called an attack once is rejected.
+    ``assumed`` are cues that are taken to say live, since a file cannot speak to them.
+    """
+    verdicts: list[Verdict] = []
+    session = LivenessSession(Plan(()), level, same_person_min)
+    frames, began_ms, at_ms = 0, None, 0
+
+    def conclude() -> None:
+        if session.frames:
+            verdicts.append(_assume(session, engine, assumed))
+
+    while (next_ms := recording.next_ms(at_ms)) is not None:
+        at_ms = next_ms
+        began_ms = at_ms if began_ms is None else began_ms
+        seen, flawed = _look(recording.frame(at_ms), engine, session)
+        frames += 1
+        if not flawed:
+            session.observe(seen)
+        if flawed or session.frames == FRAMES_MAX:
+            conclude()
+            session = LivenessSession(Plan(()), level, same_person_min)
+    conclude()
+    every = [{cue.name: cue.outcome for cue in verdict.cues} for verdict in verdicts]
+    names = {name for cues in every for name in cues} - assumed
+    worst = (Outcome.ATTACK, Outcome.LIVE) if species == LIVE else (Outcome.LIVE, Outcome.ATTACK)
+    return Result(
+        species=species,
+        outcome=_first_of(worst, [verdict.outcome for verdict in verdicts]),
+        took_ms=at_ms - (began_ms or 0),
+        frames=frames,
+        cues={name: _first_of(worst, [cues.get(name) for cues in every]) for name in names},
+    )
+
+
+def _first_of(wanted: Sequence[Outcome], found: Sequence[Outcome | None]) -> Outcome:
+    return next((outcome for outcome in wanted if outcome in found), Outcome.UNDECIDED)
 
 
 def _look(frame: Frame, engine: Engine, session: LivenessSession) -> tuple[Observation, bool]:
@@ -132,20 +170,12 @@ def _look(frame: Frame, engine: Engine, session: LivenessSession) -> tuple[Obser
     return seen, flawed
 
 
-def _verdict(session: LivenessSession, engine: Engine, protocol: Protocol) -> Verdict:
-    verdict = session.verdict()
-    if not protocol.assumed:
-        return verdict
+def _assume(session: LivenessSession, engine: Engine, assumed: frozenset[str]) -> Verdict:
     cues = [
-        Cue(name=cue.name, score=1.0, outcome=Outcome.LIVE) if cue.name in protocol.assumed else cue
-        for cue in verdict.cues
+        Cue(name=cue.name, score=1.0, outcome=Outcome.LIVE) if cue.name in assumed else cue
+        for cue in session.verdict().cues
     ]
-    return fuse(
-        cues,
-        protocol.level,
-        has_passive=engine.has_passive,
-        has_colours=bool(session.plan.colours),
-    )
+    return fuse(cues, session.level, has_passive=engine.has_passive, has_colours=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Real recordings as presentations: a video, an animated GIF, or a folder of frames.
 
-A recording hears nothing of the screen, so only cues that need no plan can judge it.
+A recording hears nothing of the screen, so only cues that need no plan can judge it. A folder
+of frames may hold a file ``fps`` with their rate; without one it is 25.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from face_engine.types import Frame, Pixels
 from liveness.challenge import Colour, Move
 
 VIDEOS = frozenset({".mp4", ".gif", ".avi", ".mkv", ".mov", ".webm"})
-FOLDER_INTERVAL_MS = 40
+FPS_FILE, FPS = "fps", 25.0
 SIDE_MAX_PX = 1280
 
 
@@ -78,12 +79,25 @@ def _read_video(path: Path) -> Frames:
 def _read_folder(path: Path) -> Frames:
     pictures = (each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
     files = sorted(pictures, key=lambda each: (len(each.name), each.name))
+    interval_ms = 1000 / _read_rate(path)
     for index, file in enumerate(files):
         try:
             pixels = read_picture(file)
         except PictureError as error:
             raise RecordingError(f"{path.name}: {error}") from error
-        yield Frame(pixels=_fit(pixels), captured_at_ms=index * FOLDER_INTERVAL_MS)
+        yield Frame(pixels=_fit(pixels), captured_at_ms=round(index * interval_ms))
+
+
+def _read_rate(folder: Path) -> float:
+    try:
+        rate = float((folder / FPS_FILE).read_text()[:20])
+    except FileNotFoundError:
+        return FPS
+    except (OSError, ValueError) as error:
+        raise RecordingError(f"{folder.name}/{FPS_FILE} is not a number of frames") from error
+    if not 1 <= rate <= 1000:
+        raise RecordingError(f"{folder.name}/{FPS_FILE} is not between 1 and 1000")
+    return rate
 
 
 def _fit(pixels: Pixels) -> Pixels:
