@@ -21,12 +21,14 @@ from face_engine.engine import Engine
 from face_engine.quality import PROBE, find_flaw
 from face_engine.types import Frame
 from liveness.challenge import Colour, Move, Plan
-from liveness.session import LivenessSession
-from liveness.types import Level, Observation, Outcome
+from liveness.fuse import fuse
+from liveness.session import FRAMES_MAX, LivenessSession, Progress
+from liveness.types import Cue, Level, Observation, Outcome, Verdict
 
 LIVE = "live"
 CONFIDENCE = 0.95
 BISECTIONS = 60
+ONE_RUN = 0.001
 PATIENCE_MS = 30_000
 
 
@@ -48,15 +50,17 @@ class Presentation(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """``took_ms``: from the first frame to the verdict, on the frames' clock. ``cues`` are the
-    outcomes by name.."""
+    """``took_ms``: from the first frame to the verdict, on the frames' clock; ``cues``: each
+    cue's outcome by name."""
 
     species: str
     outcome: Outcome
     took_ms: int
     frames: int
     cues: Mapping[str, Outcome]
-    scores: Mapping[str, float]
+
+
+OnFrame = Callable[[Frame, Progress], None]
 
 
 def attempt(
@@ -67,33 +71,26 @@ def attempt(
     plan: Plan,
     level: Level,
     same_person_min: float,
+    on_frame: OnFrame = lambda _frame, _progress: None,
 ) -> Result:
-    """One liveness check. Frames with a flaw are passed over until the plan begins, as a
-    terminal does; who shows no usable face for ``PATIENCE_MS`` is undecided."""
+    """One liveness check, as a terminal drives it: until something is asked, a frame with a
+    flaw begins it anew; who shows no usable face for ``PATIENCE_MS`` is undecided."""
     session = LivenessSession(plan, level, same_person_min)
-    began_ms = at_ms = 0
+    began_ms: int | None = None
+    at_ms = 0
     while (next_ms := presentation.next_ms(at_ms)) is not None:
         at_ms = next_ms
-        began_ms = began_ms or at_ms
+        began_ms = at_ms if began_ms is None else began_ms
         frame = presentation.frame(at_ms)
-        faces = engine.detect(frame.pixels)
-        flawed = find_flaw(frame.pixels, faces, PROBE) is not None
-        if session.waiting and flawed:
+        seen, flawed = _look(frame, engine, session)
+        if flawed and session.waiting:
             if at_ms - began_ms > PATIENCE_MS:
                 break
             session = LivenessSession(plan, level, same_person_min)
             presentation.follow(None, at_ms)
             continue
-        embed = session.wants_embedding and not flawed
-        progress = session.observe(
-            Observation(
-                captured_at_ms=at_ms,
-                faces=faces,
-                pixels=frame.pixels,
-                passive=engine.passive(frame.pixels, faces[0]) if faces else None,
-                embedding=engine.embed(frame.pixels, faces[0]) if embed else None,
-            )
-        )
+        progress = session.observe(seen)
+        on_frame(frame, progress)
         if progress.finished:
             break
         presentation.follow(progress.move, at_ms, progress.colour)
@@ -101,11 +98,84 @@ def attempt(
     return Result(
         species=species,
         outcome=verdict.outcome,
-        took_ms=at_ms - began_ms,
+        took_ms=at_ms - (began_ms or 0),
         frames=session.frames,
         cues={cue.name: cue.outcome for cue in verdict.cues},
-        scores={cue.name: cue.score for cue in verdict.cues},
     )
+
+
+def watch(
+    species: str,
+    recording: Presentation,
+    engine: Engine,
+    *,
+    level: Level,
+    same_person_min: float,
+    assumed: frozenset[str],
+) -> Result:
+    """Looks at a whole recording, which follows no plan.
+
+    Every stretch of frames without a flaw is one check, and the worst of them counts: an attack
+    that passes once is accepted, a live person who is called an attack once is rejected.
+    ``assumed`` are cues that are taken to say live, since a file cannot speak to them.
+    """
+    verdicts: list[Verdict] = []
+    session = LivenessSession(Plan(()), level, same_person_min)
+    frames, began_ms, at_ms = 0, None, 0
+
+    def conclude() -> None:
+        if session.frames:
+            verdicts.append(_assume(session, engine, assumed))
+
+    while (next_ms := recording.next_ms(at_ms)) is not None:
+        at_ms = next_ms
+        began_ms = at_ms if began_ms is None else began_ms
+        seen, flawed = _look(recording.frame(at_ms), engine, session)
+        frames += 1
+        if not flawed:
+            session.observe(seen)
+        if flawed or session.frames == FRAMES_MAX:
+            conclude()
+            session = LivenessSession(Plan(()), level, same_person_min)
+    conclude()
+    every = [{cue.name: cue.outcome for cue in verdict.cues} for verdict in verdicts]
+    names = {name for cues in every for name in cues} - assumed
+    worst = (Outcome.ATTACK, Outcome.LIVE) if species == LIVE else (Outcome.LIVE, Outcome.ATTACK)
+    return Result(
+        species=species,
+        outcome=_first_of(worst, [verdict.outcome for verdict in verdicts]),
+        took_ms=at_ms - (began_ms or 0),
+        frames=frames,
+        cues={name: _first_of(worst, [cues.get(name) for cues in every]) for name in names},
+    )
+
+
+def _first_of(wanted: Sequence[Outcome], found: Sequence[Outcome | None]) -> Outcome:
+    return next((outcome for outcome in wanted if outcome in found), Outcome.UNDECIDED)
+
+
+def _look(frame: Frame, engine: Engine, session: LivenessSession) -> tuple[Observation, bool]:
+    """What a terminal sees in the frame, and whether it has a flaw."""
+    pixels = frame.pixels
+    faces = engine.detect(pixels)
+    flawed = find_flaw(pixels, faces, PROBE) is not None
+    embed = not flawed and session.wants_embedding
+    seen = Observation(
+        captured_at_ms=frame.captured_at_ms,
+        faces=faces,
+        pixels=pixels,
+        passive=engine.passive(pixels, faces[0]) if faces else None,
+        embedding=engine.embed(pixels, faces[0]) if embed else None,
+    )
+    return seen, flawed
+
+
+def _assume(session: LivenessSession, engine: Engine, assumed: frozenset[str]) -> Verdict:
+    cues = [
+        Cue(name=cue.name, score=1.0, outcome=Outcome.LIVE) if cue.name in assumed else cue
+        for cue in session.verdict().cues
+    ]
+    return fuse(cues, session.level, has_passive=engine.has_passive, has_colours=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +222,19 @@ class Evaluation:
     live: BonaFide
     verdict_ms_p50: float | None
     results: tuple[Result, ...]
+
+    def cue_attacks(self) -> dict[str, dict[str, float]]:
+        """For live people and each species, how often each cue called it an attack."""
+        names = [*([LIVE] if self.live.attempts else []), *self.species]
+        return {name: self._cue_attacks_on(name) for name in names}
+
+    def _cue_attacks_on(self, species: str) -> dict[str, float]:
+        found = [result.cues for result in self.results if result.species == species]
+        seen = {name for cues in found for name in cues}
+        return {
+            name: sum(cues.get(name) is Outcome.ATTACK for cues in found) / len(found)
+            for name in sorted(seen)
+        }
 
 
 def summarise(results: Iterable[Result]) -> Evaluation:
@@ -220,68 +303,45 @@ def _at_most(successes: int, trials: int, rate: float) -> float:
     )
 
 
-Signature = tuple[str, ...]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guessing:
     """An attacker who knows everything but the nonce, and plays recordings of a guessed plan.
 
-    ``matched`` of ``tries`` drawn plans had the guessed moves and colours; a hold may be as
-    long as the plan's longest, so holds are never in the attacker's way. ``plans`` are the
-    plans that the drawn ones show to be possible, each as likely as any other. ``right_accepted``
-    of ``right_attempts`` is how often the best presentation of the right plan passed the checks,
-    measured by whole attempts; ``wrong_apcer`` the same of the worst recording with another plan.
+    ``matched`` of ``tries`` drawn plans had the guessed moves and colours, out of ``plans``
+    equally likely ones; how long a move is held never stands in the attacker's way, since a
+    recording may hold each for the longest time. ``right``: how often the best presentation of
+    the right plan passed, and ``wrong``: how often the worst recording of another plan did,
+    both measured by whole attempts.
     """
 
     tries: int
     matched: int
     plans: int
-    right_attempts: int
-    right_accepted: int
-    wrong_attempts: int
-    wrong_accepted: int
+    right: Attacks
+    wrong: Attacks
 
     @property
     def accepted(self) -> float:
         """How many of the tries pass, as expected from what was measured."""
-        right = self.right_accepted / self.right_attempts if self.right_attempts else 1.0
-        wrong = self.wrong_accepted / self.wrong_attempts if self.wrong_attempts else 0.0
-        return self.matched * right + (self.tries - self.matched) * wrong
+        return self.matched * self.right.apcer + (self.tries - self.matched) * self.wrong.apcer
 
     @property
     def allowed(self) -> int:
-        """The 99.9 % quantile of how many plans a blind guesser matches."""
-        rate = 1 / self.plans
-        allowed = 0
-        while _at_most(allowed, self.tries, rate) < 0.999:
-            allowed += 1
-        return allowed
+        """As many as pure guessing matches, but for one run in a thousand."""
+        matches = 0
+        while _at_most(matches, self.tries, 1 / self.plans) < 1 - ONE_RUN:
+            matches += 1
+        return matches
 
 
-def guess_plans(draw: Callable[[int], Plan], tries: int) -> tuple[int, int]:
-    """How many of ``tries`` plans are the first one's again, and how many plans there are.
+def guess_plans(draw: Callable[[int], Plan], tries: int) -> int:
+    """How many of the plans drawn with 1 to ``tries`` are the one drawn with 0.
 
-    All plans are equally likely, so no guess is better than the plan that was drawn first. The
-    number of plans is counted over the moves and colours that were seen to follow each other.
+    All plans are equally likely, so no guess is better than this one.
     """
-    guess = _signature(draw(0))
-    drawn = [_signature(draw(index)) for index in range(1, tries + 1)]
-    return sum(plan == guess for plan in drawn), _count_paths([guess, *drawn])
+    guess = _asked(draw(0))
+    return sum(_asked(draw(index)) == guess for index in range(1, tries + 1))
 
 
-def _signature(plan: Plan) -> Signature:
-    return (*(step.move.value for step in plan.steps), *(one.value for one in plan.colours))
-
-
-def _count_paths(drawn: Sequence[Signature]) -> int:
-    """How many sequences the transitions between neighbours allow."""
-    ways: dict[str, int] = dict.fromkeys({plan[0] for plan in drawn if plan}, 1)
-    longest = max(len(plan) for plan in drawn)
-    for place in range(1, longest):
-        following: dict[str, int] = {}
-        pairs = {(plan[place - 1], plan[place]) for plan in drawn if len(plan) > place}
-        for before, after in pairs:
-            following[after] = following.get(after, 0) + ways[before]
-        ways = following
-    return max(1, sum(ways.values()))
+def _asked(plan: Plan) -> tuple[tuple[Move, ...], tuple[Colour, ...]]:
+    return tuple(step.move for step in plan.steps), plan.colours
