@@ -3,9 +3,10 @@
     python -m benchmarks.liveness [--pack open]
 
 Renders one genuine attempt at the level standard, then feeds its frames again to a fresh session
-on one core, and counts processor time, so a busy machine does not matter. Prints the median and the 95th percentile of each part of a frame, and what the
-verdict takes after the last frame; exits 1 when the passive verdict on a frame takes more than
-``FRAME_MS_MAX`` at the median, or the verdict after the last frame more than ``VERDICT_MS_MAX``.
+on one core, and counts processor time, so that a busy machine does not matter. Prints the median
+and the 95th percentile of each part of a frame, and what the verdict takes after the last frame;
+exits 1 when the passive verdict on a frame takes more than ``FRAME_MS_MAX`` at the median, or the
+verdict after the last frame more than ``VERDICT_MS_MAX``.
 """
 
 from __future__ import annotations

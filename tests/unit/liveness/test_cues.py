@@ -179,6 +179,13 @@ def test_black_and_clipped_frames_cannot_be_read() -> None:
         assert flash(actor).cue().outcome is UNDECIDED
 
 
+def test_a_flash_that_drowns_is_told_from_other_doubts() -> None:
+    assert check(FLASH, Actor(share=0.0)).colours_unreadable
+    assert not check(FLASH, Actor()).colours_unreadable
+    assert not check(FLASH, Actor(share=0.0, depth=flat), fps=8).colours_unreadable
+    assert not check(FLASH, Actor(share=0.0), jitter_ms=0.0).colours_unreadable
+
+
 def test_a_flash_that_did_not_end_is_undecided() -> None:
     assert flash(Actor(), seconds=2).cue().outcome is UNDECIDED
 
