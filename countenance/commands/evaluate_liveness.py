@@ -102,8 +102,8 @@ def liveness(
         seed=seed,
         colours=not no_colours,
     )
-    portraits = choose(pack, people, seed, half) if rig else []
     tasks = list_tasks(_chosen(species, guess), attempts, guess) if rig else []
+    portraits = choose(pack, people, seed, half) if rig else []
     tasks += find_recordings(media) if media is not None else []
     with progress() as bar:
         task = bar.add_task("attempts", total=len(tasks))

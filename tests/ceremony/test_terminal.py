@@ -16,7 +16,8 @@ from flask.testing import FlaskClient
 from face_engine.calibration import shipped
 from face_engine.engine import Engine
 from face_engine.types import Face, Pixels
-from liveness.rig.presentation import Presentation, flat_print, live_customer
+from liveness.evaluate import Presentation
+from liveness.rig.presentation import flat_print, live_customer
 from service import policies
 from service.app import create_app
 from service.authorize import Authorizer, Limits
