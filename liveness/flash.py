@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,22 +43,22 @@ WAIT_MS_MAX = 3_000
 FRAMES_MIN = 12
 GAMMA = 2.2
 SHARE_MIN = 0.012
-CORRELATION_MIN = 0.8
+CORRELATION_MIN = 0.88
 SHEET_RATIO_MIN = 0.75
-CLIPPED = 0.97
+CLIPPED = 250
 CLIPPED_PART_MAX = 0.6
 BLACK = 0.002
+PIXELS_MIN = 40
 
-UNIT_PX = 16
-CORNER = (-2.6, -1.6)
-SIZE_PX = (84, 64)
+SMOOTHING = 0.35
+
+UNIT_PX = 12
+CORNER = (-2.5, -1.5)
+SIZE_PX = (60, 42)
 
 Array = NDArray[np.float64]
 
-# (u, v) of the patches' middles in the face's affine frame.
-SKIN = ((0.0, 0.45), (-0.5, 0.6), (0.5, 0.6), (0.0, -0.5), (-0.25, -0.45), (0.25, -0.45))
-BEHIND = ((-2.3, -0.9), (2.3, -0.9), (-2.3, 0.2), (2.3, 0.2))
-PATCH = 0.18
+_LINEAR = (np.arange(256) / 255) ** GAMMA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,8 @@ class FlashTracker:
     colours: Sequence[Colour]
     shown: list[ShownColour] = field(default_factory=list)
     _times_ms: list[int] = field(default_factory=list)
-    _light: list[Array] = field(default_factory=list)
+    _views: list[Pixels] = field(default_factory=list)
+    _frame: NDArray[np.float64] | None = None
     _since_ms: int | None = None
     _still: int = 0
     _ended_ms: int | None = None
@@ -114,9 +116,14 @@ class FlashTracker:
         if not self.shown or pixels is None:
             return
         frame = affine_frame(face)
-        if frame is not None:
-            self._times_ms.append(at_ms)
-            self._light.append(_read_light(pixels, frame))
+        if frame is None:
+            return
+        if self._frame is not None:
+            # Landmarks tremble; the face, told to look ahead, moves slowly.
+            frame = SMOOTHING * frame + (1 - SMOOTHING) * self._frame
+        self._frame = frame
+        self._times_ms.append(at_ms)
+        self._views.append(look(pixels, frame, corner=CORNER, size=SIZE_PX, unit=UNIT_PX))
 
     def _advance(self, at_ms: int, *, frontal: bool) -> None:
         if not self.shown:
@@ -138,7 +145,7 @@ class FlashTracker:
         starts = [each.shown_ms for each in self.shown]
         return find_answer(
             np.array(self._times_ms),
-            np.stack(self._light),
+            np.stack(self._views),
             np.array([*starts, self._ended_ms]),
             [each.colour for each in self.shown],
         )
@@ -163,12 +170,13 @@ class FlashTracker:
 
 
 def find_answer(
-    times_ms: NDArray[np.int64], light: Array, edges_ms: NDArray[np.int64],
+    times_ms: NDArray[np.int64], views: Pixels, edges_ms: NDArray[np.int64],
     colours: Sequence[Colour],
 ) -> Answer | None:  # fmt: skip
-    """``light``: (frames, patches, 3), linear, BGR, skin first; ``edges_ms``: when each colour
-    came, and when the last one went."""
-    face, behind = _relative(light[:, : len(SKIN)]), _relative(light[:, len(SKIN) :])
+    """``views``: (frames, height, width, 3) uint8, BGR; ``edges_ms``: when each colour came, and
+    when the last one went."""
+    skin, wall = _regions()
+    face, behind = _relative(views[:, skin]), _relative(views[:, wall])
     if not face.any():
         return None
     shown = np.array([[(part / 255) ** GAMMA for part in colour.rgb[::-1]] for colour in colours])
@@ -181,35 +189,37 @@ def find_answer(
         return None
     valid, screen = _screen_at(times_ms - best[1], edges_ms, shown)
     share = _share(face[valid], screen, times_ms[valid])
-    wall = _share(behind[valid], screen, times_ms[valid]) if behind.any() else None
+    answer = _share(behind[valid], screen, times_ms[valid]) if behind.any() else None
     return Answer(
         share=share,
         correlation=best[0],
         delay_ms=best[1],
-        behind=None if wall is None else wall / max(share, 1e-9),
+        behind=None if answer is None else answer / max(share, 1e-9),
     )
 
 
-def _read_light(pixels: Pixels, frame: NDArray[np.float64]) -> Array:
-    """Mean linear light of the patches, (patches, 3)."""
-    view = look(pixels, frame, corner=CORNER, size=SIZE_PX, unit=UNIT_PX)
-    half = max(1, round(PATCH * UNIT_PX))
-    rows = []
-    for u, v in (*SKIN, *BEHIND):
-        x, y = round((u - CORNER[0]) * UNIT_PX), round((v - CORNER[1]) * UNIT_PX)
-        patch = view[max(0, y - half) : y + half + 1, max(0, x - half) : x + half + 1]
-        rows.append(((patch / 255.0) ** GAMMA).reshape(-1, 3).mean(axis=0))
-    return np.stack(rows)
+@cache
+def _regions() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where skin is in a view, and where what is behind the head."""
+    y, x = np.mgrid[0 : SIZE_PX[1], 0 : SIZE_PX[0]]
+    u, v = x / UNIT_PX + CORNER[0], y / UNIT_PX + CORNER[1]
+    return (u / 0.75) ** 2 + ((v - 0.4) / 0.9) ** 2 < 1, (np.abs(u) > 2.0) & (v < 0.5)
 
 
-def _relative(light: Array) -> Array:
-    """(frames, patches, 3) to (frames, 3): each channel over its mean, less one; patches that
-    are clipped or black count in no channel where they are, and a channel without one is 0."""
-    clipped = (light > CLIPPED**GAMMA).mean(axis=0) > CLIPPED_PART_MAX
-    usable = ~clipped & (light.mean(axis=0) > BLACK)
-    relative = np.where(usable, light / np.maximum(light.mean(axis=0), BLACK) - 1, 0.0)
-    mean: Array = relative.sum(axis=1) / np.maximum(usable.sum(axis=0), 1)
-    return mean
+def _relative(values: Pixels) -> Array:
+    """(frames, pixels, 3) to (frames, 3): the light over its mean, less one.
+
+    The median over the pixels that are neither black nor clipped, by channel; a channel without
+    any is 0.
+    """
+    light = _LINEAR[values]
+    mean = light.mean(axis=0)
+    usable = ((values > CLIPPED).mean(axis=0) <= CLIPPED_PART_MAX) & (mean > BLACK)
+    relative = np.zeros((len(values), 3))
+    for channel in np.flatnonzero(usable.sum(axis=0) >= PIXELS_MIN):
+        some = usable[:, channel]
+        relative[:, channel] = np.median(light[:, some, channel] / mean[some, channel], axis=1) - 1
+    return relative
 
 
 def _screen_at(

@@ -34,10 +34,10 @@ class PassiveTracker:
         if seen.passive is not None:
             self._scores.append(seen.passive)
 
-    def cues(self) -> list[Cue]:
-        return [self._network()] if self._scores else []
-
-    def _network(self) -> Cue:
+    def cue(self) -> Cue | None:
+        """None where the pack has no passive network."""
+        if not self._scores:
+            return None
         middle = median(self._scores)
         outcome = Outcome.UNDECIDED
         if len(self._scores) >= FRAMES_MIN and middle >= LIVE_MIN:

@@ -10,7 +10,8 @@ bump; what the bump moves, in eye distances, in the direction of the turn is the
 Sources: Irani and Anandan, Parallax geometry of pairs of points (1996), for plane plus
 parallax; Kroeger et al., Fast optical flow using dense inverse search (2016).
 
-Guarantee: sheets, flat or bent around one axis, show no relief, however they are turned.
+Guarantees: sheets, flat or bent around one axis, show no relief, however they are turned. Only
+motion that a sheet explains is called an attack; other motion without relief is undecided.
 
 Limits: a mask with a nose has relief, and so has the video of a head that turns.
 """
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from statistics import mean, median
+from statistics import median
 
 import cv2
 import numpy as np
@@ -37,9 +38,11 @@ MIDDLE_V = 0.4
 NOSE_V, NOSE_HALF_WIDTH, NOSE_HALF_HEIGHT = 0.58, 0.25, 0.3
 AXES = 8
 REWEIGHTINGS = 3
-LOOKS_MAX = 4
+LOOKS_MAX = 5
+LOOK_EVERY_MS = 90
 LIVE_MIN = 0.055
 ATTACK_MAX = 0.03
+SHEET_ERROR_MAX = 0.02
 
 Array = NDArray[np.float64]
 
@@ -52,32 +55,50 @@ DIRECTION = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Parallax:
+    """``nose``: how it moved that no sheet can explain, (u, v) in eye distances;
+    ``unexplained``: what the best sheet leaves of the whole face's motion, its mean error."""
+
+    nose: Array
+    unexplained: float
+
+
 @dataclass(slots=True)
 class ReliefTracker:
     """Compares the face in each held pose with the face before the first move."""
 
     _before: Pixels | None = None
     _found: dict[int, list[float]] = field(default_factory=dict)
-    _asked: list[Move] = field(default_factory=list)
+    _unexplained: list[float] = field(default_factory=list)
+    _looked_ms: int = -LOOK_EVERY_MS
 
     def remember(self, pixels: Pixels, face: Face) -> None:
         """The face as it looks straight ahead, before anything is asked."""
         self._before = _grey_view(pixels, face)
 
-    def observe(self, pixels: Pixels, face: Face, step: int, move: Move) -> None:
+    def observe(self, pixels: Pixels, face: Face, at_ms: int, step: int, move: Move) -> None:
         """A frame in which ``move``, the plan's ``step``, is held."""
         looks = self._found.setdefault(step, [])
         if move not in DIRECTION or self._before is None or len(looks) >= LOOKS_MAX:
             return
+        if at_ms - self._looked_ms < LOOK_EVERY_MS:
+            return
+        self._looked_ms = at_ms
         now = _grey_view(pixels, face)
         if now is not None:
-            looks.append(float(nose_motion(self._before, now) @ DIRECTION[move]))
+            parallax = find_parallax(self._before, now)
+            looks.append(float(parallax.nose @ DIRECTION[move]))
+            self._unexplained.append(parallax.unexplained)
 
     @property
     def relief(self) -> float | None:
-        """The mean over the steps, in eye distances; None where no step could be seen."""
+        """In eye distances, of the step that shows most; None where no step could be seen.
+
+        A sheet shows none in any step; a head may hide its nose in one.
+        """
         found = [median(looks) for looks in self._found.values() if looks]
-        return mean(found) if found else None
+        return max(found, default=None)
 
     def cue(self) -> Cue:
         relief = self.relief
@@ -86,7 +107,8 @@ class ReliefTracker:
         score = float(np.clip(relief / (LIVE_MIN + ATTACK_MAX), 0, 1))
         if relief >= LIVE_MIN:
             return Cue(name="relief", score=score, outcome=Outcome.LIVE)
-        outcome = Outcome.ATTACK if relief <= ATTACK_MAX else Outcome.UNDECIDED
+        sheet = relief <= ATTACK_MAX and median(self._unexplained) <= SHEET_ERROR_MAX
+        outcome = Outcome.ATTACK if sheet else Outcome.UNDECIDED
         return Cue(name="relief", score=score, outcome=outcome)
 
 
@@ -98,11 +120,8 @@ def _grey_view(pixels: Pixels, face: Face) -> Pixels | None:
     return cv2.cvtColor(view, cv2.COLOR_BGR2GRAY).astype(np.uint8, copy=False)
 
 
-def nose_motion(before: Pixels, now: Pixels) -> Array:
-    """How the nose moved that no sheet can explain: (u, v) in eye distances.
-
-    ``before`` and ``now``: grey views of ``SIZE_PX``, uint8.
-    """
+def find_parallax(before: Pixels, now: Pixels) -> Parallax:
+    """``before`` and ``now``: grey views of ``SIZE_PX``, uint8."""
     inside, designs = _designs()
     still = np.zeros((*before.shape, 2), np.float32)
     moved = np.asarray(_flow().calc(before, now, still), np.float64)[inside] / UNIT_PX
@@ -110,12 +129,14 @@ def nose_motion(before: Pixels, now: Pixels) -> Array:
     sheets = [_fit(sheet, flow) for sheet, _ in designs]
     best = int(np.argmin([error for _, error in sheets]))
     solution, _ = _fit(designs[best][1], flow)
-    return solution[-2:]
+    return Parallax(solution[-2:], sheets[best][1])
 
 
 @cache
 def _flow() -> cv2.DISOpticalFlow:
-    return cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    flow.setFinestScale(0)
+    return flow
 
 
 @cache

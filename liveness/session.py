@@ -9,7 +9,7 @@ The caller must feed every frame in the order of capture, show :attr:`Progress.m
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from face_engine.types import Face
@@ -21,12 +21,13 @@ from liveness.injection import InjectionTracker
 from liveness.motion import DoneStep, MotionTracker
 from liveness.passive import FRAMES_MIN, PassiveTracker
 from liveness.relief import ReliefTracker
-from liveness.types import Level, Observation, Verdict
+from liveness.texture import TextureTracker
+from liveness.types import Cue, Level, Observation, Outcome, Verdict
 
 DURATION_MS_MAX = 25_000
 FRAMES_MAX = 1_500
-EMBEDDINGS_MAX = 6
-EMBEDDINGS_BEFORE = 3
+# Before the moves, after them, and after the colours.
+EMBEDDINGS = (3, 2, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +47,13 @@ class LivenessSession:
     same_person_min: float
     frames: int = 0
     _first_at_ms: int = 0
-    _embedded: int = 0
+    _embedded: list[int] = field(default_factory=lambda: [0, 0, 0])
     _transcript: list[str] = field(default_factory=list)
     _motion: MotionTracker = field(init=False)
     _relief: ReliefTracker = field(default_factory=ReliefTracker)
     _flash: FlashTracker = field(init=False)
     _passive: PassiveTracker = field(default_factory=PassiveTracker)
+    _texture: TextureTracker = field(default_factory=TextureTracker)
     _continuity: ContinuityTracker = field(init=False)
     _injection: InjectionTracker = field(default_factory=InjectionTracker)
 
@@ -64,7 +66,7 @@ class LivenessSession:
         if self.frames == 0:
             self._first_at_ms = seen.captured_at_ms
         self.frames += 1
-        self._embedded += seen.embedding is not None
+        self._embedded[self._phase] += seen.embedding is not None
         self._injection.observe(seen.pixels, seen.captured_at_ms)
         face = self._continuity.observe(seen)
         if face is not None:
@@ -78,13 +80,15 @@ class LivenessSession:
         self._motion.observe(face, at_ms)
         held = self._motion.held
         if pixels is not None and held is not None:
-            self._relief.observe(pixels, face, *held)
+            self._relief.observe(pixels, face, at_ms, *held)
         elif pixels is not None and not asked:
             self._relief.remember(pixels, face)
         if moved and self._needs("flash"):
             self._flash.observe(pixels, face, at_ms, frontal=self._motion.frontal)
         if self._flash.current is None:
             self._passive.observe(seen)
+            if pixels is not None:
+                self._texture.observe(pixels, face)
 
     def _line(self, seen: Observation) -> str:
         at_ms = seen.captured_at_ms - self._first_at_ms
@@ -98,7 +102,7 @@ class LivenessSession:
         moved = not self._needs("motion") or self._motion.finished
         flashed = not self._needs("flash") or self._flash.finished
         looked = self._passive.enough and self.frames >= FRAMES_MIN
-        enough = self.level is Level.NONE or (moved and flashed and looked)
+        enough = self.level is Level.NONE or (moved and flashed and looked and self._seen_again)
         return Progress(
             move=self.move,
             colour=self._flash.current,
@@ -124,11 +128,25 @@ class LivenessSession:
     def wants_embedding(self) -> bool:
         """Whether to embed the next good frame: some before the moves, some after, for one
         identity must hold through all; none while a move or a colour changes the face."""
+        phase = self._phase
         if self.move is not None or self._flash.current is not None:
             return False
-        if self._needs("motion") and self._motion.finished:
-            return self._motion.frontal and self._embedded < EMBEDDINGS_MAX
-        return self._embedded < EMBEDDINGS_BEFORE
+        if phase and not self._motion.frontal:
+            return False
+        return self._embedded[phase] < EMBEDDINGS[phase]
+
+    @property
+    def _phase(self) -> int:
+        if not self._needs("motion") or not self._motion.finished:
+            return 0
+        return 2 if self._flash.shown else 1
+
+    @property
+    def _seen_again(self) -> bool:
+        """Whether the face that was embedded before the moves was embedded after them."""
+        if not self._needs("motion") or not self._embedded[0]:
+            return True
+        return self._embedded[1] + self._embedded[2] >= EMBEDDINGS[1]
 
     def _needs(self, cue: str) -> bool:
         return cue in required(
@@ -159,14 +177,21 @@ class LivenessSession:
     def transcript_digest(self) -> bytes:
         return sha256("\n".join(self._transcript).encode()).digest()
 
+    def _continuity_cue(self) -> Cue:
+        cue = self._continuity.cue()
+        if cue.outcome is Outcome.LIVE and not self._seen_again:
+            return replace(cue, score=0.5, outcome=Outcome.UNDECIDED)
+        return cue
+
     def verdict(self) -> Verdict:
         cues = [
-            self._continuity.cue(),
+            self._continuity_cue(),
             self._injection.cue(),
             self._motion.cue(),
             self._relief.cue(),
             self._flash.cue(),
-            *self._passive.cues(),
+            self._passive.cue(),
+            self._texture.cue(),
         ]
         return fuse(
             [cue for cue in cues if cue is not None],

@@ -73,13 +73,15 @@ def acted(_decision: Decision) -> Completion:
 
 @dataclass
 class Terminal:
-    """``unix_ms`` is the wall clock in milliseconds."""
+    """``unix_ms`` is the wall clock in milliseconds; ``has_colours``: whether the screen can
+    show colours to the person before the camera."""
 
     keystore: Keystore
     outbox: Outbox
     transport: Transport
     engine: Engine
     unix_ms: Callable[[], int] = field(default=lambda: time.time_ns() // 1_000_000)
+    has_colours: bool = False
 
     @classmethod
     def open(cls, home: Path, transport: Transport, engine: Engine) -> Terminal:
@@ -125,10 +127,15 @@ class Terminal:
         *,
         pin: str | None = None,
         holder_share: bytes | None = None,
+        colours: bool = True,
         act: Actuator = acted,
         on_prompt: OnPrompt = lambda _prompt: None,
     ) -> Ended:
-        """One whole attempt. Raises :class:`TerminalError` where there is no decision."""
+        """One whole attempt. Raises :class:`TerminalError` where there is no decision.
+
+        ``colours``: false for a person who opts out of them, or after a flash that could not
+        be read; one more move is then asked instead.
+        """
         identity = self.identity
         key = self.keystore.signing_key(identity)
         ceremony = Ceremony(
@@ -140,6 +147,7 @@ class Terminal:
             camera.source,
             self._same_person_min(),
             holder_share,
+            self.has_colours and colours,
         )
         request = ceremony.ask(self.unix_ms())
         ended = ceremony.begin(send(self.transport, CHALLENGE, request))
