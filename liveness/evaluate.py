@@ -214,6 +214,14 @@ class BonaFide:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CueShares:
+    """The parts of the attempts that a cue called an attack, and that it could not tell."""
+
+    attack: float
+    undecided: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """``species`` are the attacks, worst first: the highest upper bound, then the most
     undecided."""
@@ -223,17 +231,22 @@ class Evaluation:
     verdict_ms_p50: float | None
     results: tuple[Result, ...]
 
-    def cue_attacks(self) -> dict[str, dict[str, float]]:
-        """For live people and each species, how often each cue called it an attack."""
+    def cues(self) -> dict[str, dict[str, CueShares]]:
+        """For live people and each species, what each cue said how often."""
         names = [*([LIVE] if self.live.attempts else []), *self.species]
-        return {name: self._cue_attacks_on(name) for name in names}
+        return {name: self._cues_on(name) for name in names}
 
-    def _cue_attacks_on(self, species: str) -> dict[str, float]:
+    def _cues_on(self, species: str) -> dict[str, CueShares]:
         found = [result.cues for result in self.results if result.species == species]
-        seen = {name for cues in found for name in cues}
+
+        def share(cue: str, outcome: Outcome) -> float:
+            return sum(cues.get(cue) is outcome for cues in found) / len(found)
+
         return {
-            name: sum(cues.get(name) is Outcome.ATTACK for cues in found) / len(found)
-            for name in sorted(seen)
+            cue: CueShares(
+                attack=share(cue, Outcome.ATTACK), undecided=share(cue, Outcome.UNDECIDED)
+            )
+            for cue in sorted({name for cues in found for name in cues})
         }
 
 

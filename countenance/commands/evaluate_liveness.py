@@ -102,8 +102,8 @@ def liveness(
         seed=seed,
         colours=not no_colours,
     )
-    portraits = choose(pack, people, seed, half) if rig else []
     tasks = list_tasks(_chosen(species, guess), attempts, guess) if rig else []
+    portraits = choose(pack, people, seed, half) if rig else []
     tasks += find_recordings(media) if media is not None else []
     with progress() as bar:
         task = bar.add_task("attempts", total=len(tasks))
@@ -209,12 +209,16 @@ def show(trial: Trial, out: Console) -> None:
 
 
 def _show_cues(trial: Trial, out: Console) -> None:
-    """How often each cue called a species an attack."""
-    found = trial.evaluation.cue_attacks()
+    """What stopped whom: how often each cue said attack, and how often it could not tell."""
+    found = trial.evaluation.cues()
     names = sorted({cue for cues in found.values() for cue in cues})
-    table = Table("called an attack by", *names)
+    table = Table("attack / cannot tell", *names)
     for species, cues in found.items():
-        table.add_row(species, *(f"{cues[name]:.0%}" if name in cues else "" for name in names))
+        said = [cues.get(name) for name in names]
+        table.add_row(
+            species,
+            *(f"{100 * one.attack:.0f} / {100 * one.undecided:.0f}" if one else "" for one in said),
+        )
     out.print(table)
 
 

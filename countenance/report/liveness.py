@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from countenance.liveness_trial import Picture, Trial
-from liveness.evaluate import LIVE, Attacks
+from liveness.evaluate import LIVE, Attacks, CueShares
 from liveness.rig.species import LIVE as LIVE_SPECIES
 from liveness.rig.species import SPECIES
 
@@ -38,12 +38,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One species; ``found_by`` are the cues that called it an attack, most often first."""
+    """One species; ``stopped_by`` are the cues that did not say live, most often first."""
 
     name: str
     about: str
     attacks: Attacks
-    found_by: tuple[tuple[str, float], ...]
+    stopped_by: tuple[tuple[str, CueShares], ...]
     pictures: tuple[tuple[str, str], ...]
 
 
@@ -57,21 +57,21 @@ def render(trial: Trial) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "bar": bar}
-    cues = trial.evaluation.cue_attacks()
+    cues = trial.evaluation.cues()
     return environment.get_template("liveness.html.j2").render(
         trial=trial,
         evaluation=trial.evaluation,
         live=trial.evaluation.live,
         live_about=LIVE_SPECIES.about,
         live_pictures=_uris(trial.pictures.get(LIVE, ())),
-        live_found_by=_found_by(cues.get(LIVE, {})),
+        live_stopped_by=_stopped_by(cues.get(LIVE, {})),
         verdict=judge(trial),
         rows=[
             Row(
                 name=name.replace("_", " "),
                 about=SPECIES[name].about if name in SPECIES else "recordings of your own",
                 attacks=attacks,
-                found_by=_found_by(cues[name]),
+                stopped_by=_stopped_by(cues[name]),
                 pictures=_uris(trial.pictures.get(name, ())),
             )
             for name, attacks in trial.evaluation.species.items()
@@ -121,7 +121,7 @@ def judge(trial: Trial) -> Verdict:
 
 
 def percent(value: float) -> str:
-    return f"{value:.1%}" if 0 < value < 0.1 or value % 0.01 else f"{value:.0%}"
+    return f"{value:.1%}".replace(".0%", "%")
 
 
 def bar(attacks: Attacks) -> Markup:
@@ -153,9 +153,9 @@ def _listed(names: list[str]) -> str:
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
-def _found_by(cues: dict[str, float]) -> tuple[tuple[str, float], ...]:
-    found = [(name, rate) for name, rate in cues.items() if rate > 0]
-    return tuple(sorted(found, key=lambda each: -each[1]))
+def _stopped_by(cues: dict[str, CueShares]) -> tuple[tuple[str, CueShares], ...]:
+    found = [(name, said) for name, said in cues.items() if said.attack + said.undecided > 0]
+    return tuple(sorted(found, key=lambda each: (-each[1].attack, -each[1].undecided)))
 
 
 def _uris(pictures: tuple[Picture, ...]) -> tuple[tuple[str, str], ...]:

@@ -162,6 +162,7 @@ def paper(portrait: Portrait, conditions: Conditions, relief: Relief, *, obedien
             portrait=portrait,
             texture=props.sheet(portrait, picture, random),
             relief=relief,
+            gloss=float(random.choice([0.0, 0.0, 0.01, 0.03])),
         ),
         actor=Actor(random=random, obedient=obedient, sway=float(random.uniform(0.8, 1.8))),
     )

@@ -20,6 +20,7 @@ BLUR_FROM_PX = 1.2
 BLUR_MAX_PX = 9
 DIMMEST = 1e-4
 NEARER, FARTHER = 0.5, 4.0
+SCREEN_HALF = (1.7, 1.2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,6 +28,7 @@ class Subject:
     """``texture``: (height, width, 4) uint8, BGRA, of the portrait's size; ``features`` move
     with an expression; ``emits`` on the relief's grid where a display shines with ``power``
     (BGR), and ``sheen`` the part of the light that its glass throws back whatever it shows;
+    ``gloss`` is how much of a mirror the surface is;
     ``pixel_pitch`` of the display in eye distances, 0 for none."""
 
     portrait: Portrait
@@ -36,6 +38,7 @@ class Subject:
     emits: Field | None = None
     power: tuple[float, float, float] = (1.0, 1.0, 1.0)
     sheen: float = 0.0
+    gloss: float = 0.0
     pixel_pitch: float = 0.0
     grid_contrast: float = 0.0
 
@@ -132,15 +135,29 @@ class Scene:
     def _gain(self, subject: Subject, view: View, screen: Rgb) -> tuple[Field, Field | None]:
         """What the portrait's encoded values are multiplied by, and the glare added."""
         place_light = self._shade(view)[..., None] * self.light.ambient
-        screen_light = self._lambert(view)[..., None] * screen
-        if subject.emits is None:
-            return _encode(np.asarray(place_light + screen_light, np.float32)), None
-        shines = _at(subject.emits, view.x, view.y, subject)[..., None]
-        thrown_back = place_light + screen_light
-        power = np.array(subject.power, np.float32)
-        gain = _encode(np.asarray(thrown_back * (1 - shines) + power * shines, np.float32))
-        glare = np.asarray(subject.sheen * thrown_back * shines, np.float32)
-        return gain, np.asarray(_encode(glare) * 255, np.float32)
+        thrown_back = place_light + self._lambert(view)[..., None] * screen
+        if subject.emits is None and not subject.gloss:
+            return _encode(np.asarray(thrown_back, np.float32)), None
+        glare = subject.gloss * self._mirror(view)[..., None] * screen
+        if subject.emits is not None:
+            shines = _at(subject.emits, view.x, view.y, subject)[..., None]
+            glare = (glare + subject.sheen * thrown_back) * shines
+            thrown_back = thrown_back * (1 - shines) + np.array(subject.power) * shines
+        gain = _encode(np.asarray(thrown_back, np.float32))
+        return gain, np.asarray(_encode(np.asarray(glare, np.float32)) * 255, np.float32)
+
+    def _mirror(self, view: View) -> Field:
+        """How much of the screen's own image a mirror would show here, over its light on a face:
+        the ray from the camera, thrown back, meets the screen or passes it."""
+        (x, y, z), (nx, ny, nz), distance = view.place, view.normal, self.lens.distance
+        to_z = distance - z
+        along = 2 * (nz * to_z - nx * x - ny * y)
+        back_x, back_y, back_z = along * nx + x, along * ny + y, along * nz - to_z
+        reach = to_z / np.maximum(back_z, DIMMEST)
+        hit_x, hit_y = x + reach * back_x, y + reach * back_y + self.light.above
+        inside = np.exp(-((hit_x / SCREEN_HALF[0]) ** 4) - (hit_y / SCREEN_HALF[1]) ** 4)
+        size = 4 * SCREEN_HALF[0] * SCREEN_HALF[1]
+        return np.asarray(inside * (np.pi * distance**2 / size), np.float32)
 
     def _shade(self, view: View) -> Field:
         """The lamp's light on the turned surface, over that on one that faces the camera."""

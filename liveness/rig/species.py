@@ -201,6 +201,7 @@ def _replay(
             emits=np.asarray(np.clip(inside * 10 + 0.5, 0, 1), np.float32),
             power=(power * (1 - warmth), power, power * (1 + warmth)),
             sheen=float(random.uniform(0.004, 0.03)),
+            gloss=float(random.uniform(0.005, 0.04)),
             pixel_pitch=float(random.uniform(0.009, 0.022)),
             grid_contrast=float(random.uniform(0.01, 0.09)),
         ),

@@ -171,4 +171,4 @@ def test_what_cannot_be_evaluated_says_why(
     given = [tmp_path if each == "." else each for each in arguments]
     result = evaluate(*given)
     assert result.exit_code != 0
-    assert said in result.stderr
+    assert said in " ".join(result.stderr.split())

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from liveness.challenge import Colour, Move, Plan, Step
-from liveness.evaluate import LIVE, Attacks, Guessing, Result, guess_plans, summarise, upper_bound
+from liveness.evaluate import (
+    LIVE,
+    Attacks,
+    CueShares,
+    Guessing,
+    Result,
+    guess_plans,
+    summarise,
+    upper_bound,
+)
 from liveness.types import Outcome
 
 
@@ -82,11 +91,14 @@ def test_the_order_of_the_attempts_changes_nothing() -> None:
     assert (one.live, one.verdict_ms_p50) == (two.live, two.verdict_ms_p50)
 
 
-def test_how_often_each_cue_called_a_species_an_attack() -> None:
-    found = summarise(RESULTS).cue_attacks()
+def test_what_each_cue_said_how_often() -> None:
+    found = summarise(RESULTS).cues()
     assert list(found) == [LIVE, "paper", "phone", "loop"]
-    assert found["paper"] == {"motion": 0.9, "passive": 0.0}
-    assert found["phone"] == {"motion": 0.0}
+    assert found["paper"] == {
+        "motion": CueShares(attack=0.9, undecided=0.0),
+        "passive": CueShares(attack=0.0, undecided=0.9),
+    }
+    assert found["phone"] == {"motion": CueShares(attack=0.0, undecided=1.0)}
 
 
 def test_nothing_measured_is_nothing_claimed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -134,6 +135,7 @@ def test_the_screen_lights_a_flat_print_evenly(portrait: Portrait) -> None:
     def sheet() -> Filmed:
         flat = paper(portrait, Conditions.calm(1), Relief.flat(portrait), obedient=False)
         flat.actor = Actor(random=np.random.default_rng(0), obedient=False, sway=0.0)
+        flat.subject = replace(flat.subject, gloss=0.0)
         return flat
 
     assert answer(sheet(), NOSE) == pytest.approx(answer(sheet(), EARS), rel=0.25)
@@ -142,7 +144,20 @@ def test_the_screen_lights_a_flat_print_evenly(portrait: Portrait) -> None:
 def test_a_display_shines_by_itself(portrait: Portrait) -> None:
     phone = SPECIES["phone_still"].make(portrait, Conditions.calm(1))
     assert isinstance(phone, Filmed)
+    phone.subject = replace(phone.subject, gloss=0.0)
     assert abs(answer(phone, NOSE)) < 0.3 * answer(still_head(portrait, 1), NOSE)
+
+
+def test_glass_mirrors_the_screen(portrait: Portrait) -> None:
+    def mirror(gloss: float) -> Filmed:
+        phone = SPECIES["phone_still"].make(portrait, Conditions.calm(1))
+        assert isinstance(phone, Filmed)
+        phone.scene.light.above = 0.0
+        phone.actor = Actor(random=np.random.default_rng(0), obedient=False, sway=0.0)
+        phone.subject = replace(phone.subject, gloss=gloss)
+        return phone
+
+    assert answer(mirror(0.04), NOSE) > 2 * answer(mirror(0.0), NOSE)
 
 
 def test_the_screen_shows_a_colour_late_and_a_frame_may_mix_two() -> None:
