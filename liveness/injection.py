@@ -26,8 +26,8 @@ from face_engine.types import Pixels
 from liveness.types import Cue, Outcome
 
 FRAMES_MIN = 12
-SIDE_PX = 96
-HISTORY_MAX = 400
+SIDE_PX, CHANGE_PX = 96, 32
+HISTORY_MAX = 300
 NEIGHBOURS = 3
 SAME_MIN = 0.97
 REPEATS_MAX = 4
@@ -45,7 +45,10 @@ class InjectionTracker:
 
     _times_ms: list[int] = field(default_factory=list)
     _last: NDArray[np.int16] | None = None
-    _changes: list[Vector] = field(default_factory=list)
+    _changes: Vector = field(
+        default_factory=lambda: np.zeros((HISTORY_MAX, CHANGE_PX**2), np.float32)
+    )
+    _kept: int = 0
     _noise: list[float] = field(default_factory=list)
     _repeats: int = 0
     _same: int = 0
@@ -67,14 +70,14 @@ class InjectionTracker:
 
     def _compare(self, change: Vector) -> None:
         """Counts a change that was seen before."""
-        small = cv2.resize(change, (SIDE_PX // 2, SIDE_PX // 2), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(change, (CHANGE_PX, CHANGE_PX), interpolation=cv2.INTER_AREA)
         flat = (small - small.mean()).reshape(-1).astype(np.float32)
         flat /= max(float(np.linalg.norm(flat)), 1e-6)
-        if len(self._changes) > NEIGHBOURS:
-            earlier = np.stack(self._changes[:-NEIGHBOURS])
-            self._repeats += bool((earlier @ flat).max() > SAME_MIN)
-        if len(self._changes) < HISTORY_MAX:
-            self._changes.append(flat)
+        earlier = self._changes[: max(0, self._kept - NEIGHBOURS)]
+        self._repeats += bool((earlier @ flat > SAME_MIN).any())
+        if self._kept < HISTORY_MAX:
+            self._changes[self._kept] = flat
+            self._kept += 1
 
     def cue(self) -> Cue:
         if len(self._noise) + self._same < FRAMES_MIN:

@@ -37,6 +37,7 @@ SIZE_PX = (70, 80)
 MIDDLE_V = 0.4
 NOSE_V, NOSE_HALF_WIDTH, NOSE_HALF_HEIGHT = 0.58, 0.25, 0.3
 AXES = 8
+EVERY_PX = 2
 REWEIGHTINGS = 3
 LOOKS_MAX = 5
 LOOK_EVERY_MS = 90
@@ -141,10 +142,10 @@ def _flow() -> cv2.DISOpticalFlow:
 
 @cache
 def _designs() -> tuple[NDArray[np.bool_], list[tuple[Array, Array]]]:
-    """The face's pixels, and for each axis the sheet's design and the same with a nose."""
+    """Some of the face's pixels; for each axis the sheet's design, and the same with a nose."""
     y, x = np.mgrid[0 : SIZE_PX[1], 0 : SIZE_PX[0]]
     u, v = x / UNIT_PX + CORNER[0], y / UNIT_PX + CORNER[1]
-    inside = (u / 0.8) ** 2 + (v - MIDDLE_V) ** 2 < 1
+    inside = ((u / 0.8) ** 2 + (v - MIDDLE_V) ** 2 < 1) & (x % EVERY_PX == 0) & (y % EVERY_PX == 0)
     u, v = u[inside], v[inside] - MIDDLE_V
     nose_v = v + MIDDLE_V - NOSE_V
     nose = np.exp(-((u / NOSE_HALF_WIDTH) ** 2 + (nose_v / NOSE_HALF_HEIGHT) ** 2) / 2)

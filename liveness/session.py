@@ -177,6 +177,17 @@ class LivenessSession:
     def transcript_digest(self) -> bytes:
         return sha256("\n".join(self._transcript).encode()).digest()
 
+    @property
+    def colours_unreadable(self) -> bool:
+        """Whether all says live but the flash, which cannot tell: moves may answer instead."""
+        cues = {cue.name: cue for cue in self.verdict().cues}
+        flash = cues.pop("flash", None)
+        if flash is None or flash.outcome is not Outcome.UNDECIDED:
+            return False
+        has_passive = self._passive.has_network
+        others = fuse([*cues.values()], self.level, has_passive=has_passive, has_colours=False)
+        return others.outcome is Outcome.LIVE
+
     def _continuity_cue(self) -> Cue:
         cue = self._continuity.cue()
         if cue.outcome is Outcome.LIVE and not self._seen_again:

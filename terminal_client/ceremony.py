@@ -57,6 +57,7 @@ from wire.messages import (
 EMBEDDINGS_MAX = 5
 FLAWED_FRAMES_MAX = 200
 PATIENCE_MS = 30_000
+COLOURS_UNREADABLE = "colours_unreadable"
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
@@ -75,7 +76,8 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """``reason`` is the service's coarse reason, or the flaw of the last frame."""
+    """``reason`` is the service's coarse reason, the flaw of the last frame, or what liveness
+    lacked: ``COLOURS_UNREADABLE`` where a new attempt without colours may do."""
 
     ending: Ending
     reason: str | None = None
@@ -213,6 +215,8 @@ class Ceremony:
 
     def _conclude(self, session: LivenessSession) -> Prompt | Ended:
         verdict = session.verdict()
+        if session.colours_unreadable:
+            return self._end(Ending.NOT_LIVE, COLOURS_UNREADABLE)
         if verdict.outcome is not Outcome.LIVE:
             return self._end(Ending.NOT_LIVE, verdict.outcome.value)
         if not self._embeddings:

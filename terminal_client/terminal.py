@@ -24,6 +24,7 @@ from face_engine.types import Frame as CameraFrame
 from liveness.types import Observation
 from terminal_client.camera import Camera
 from terminal_client.ceremony import (
+    COLOURS_UNREADABLE,
     Ceremony,
     Ended,
     Frame,
@@ -133,8 +134,8 @@ class Terminal:
     ) -> Ended:
         """One whole attempt. Raises :class:`TerminalError` where there is no decision.
 
-        ``colours``: false for a person who opts out of them, or after a flash that could not
-        be read; one more move is then asked instead.
+        ``colours``: false for a person who opts out of them; one more move is then asked
+        instead, as it is in a second try where the colours could not be read.
         """
         identity = self.identity
         key = self.keystore.signing_key(identity)
@@ -152,6 +153,11 @@ class Terminal:
         request = ceremony.ask(self.unix_ms())
         ended = ceremony.begin(send(self.transport, CHALLENGE, request))
         ended = ended or self._capture(ceremony, camera, on_prompt)
+        if ended is not None and ended.reason == COLOURS_UNREADABLE:
+            return self.attempt(
+                context, claim, camera, pin=pin, holder_share=holder_share, colours=False,
+                act=act, on_prompt=on_prompt,
+            )  # fmt: skip
         if ended is not None:
             return ended
         evidence = ceremony.evidence(

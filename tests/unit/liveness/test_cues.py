@@ -179,6 +179,13 @@ def test_black_and_clipped_frames_cannot_be_read() -> None:
         assert flash(actor).cue().outcome is UNDECIDED
 
 
+def test_a_flash_that_drowns_is_told_from_other_doubts() -> None:
+    assert check(FLASH, Actor(share=0.0)).colours_unreadable
+    assert not check(FLASH, Actor()).colours_unreadable
+    assert not check(FLASH, Actor(share=0.0, depth=flat), fps=8).colours_unreadable
+    assert not check(FLASH, Actor(share=0.0), jitter_ms=0.0).colours_unreadable
+
+
 def test_a_flash_that_did_not_end_is_undecided() -> None:
     assert flash(Actor(), seconds=2).cue().outcome is UNDECIDED
 
@@ -237,9 +244,8 @@ def sensed(count: int, noise: float = 2.0) -> list[np.ndarray]:
     frames = []
     for number in range(count):
         moved = np.roll(scene, round(3 * np.sin(number / 5)), axis=1)
-        frames.append(
-            np.clip(moved + random.normal(0, noise, moved.shape), 0, 255).astype(np.uint8)
-        )
+        noisy = moved + random.normal(0, noise, moved.shape)
+        frames.append(np.clip(noisy, 0, 255).astype(np.uint8))
     return frames
 
 
@@ -356,7 +362,7 @@ def test_a_small_face_or_one_at_the_edge_shows_no_raster() -> None:
 def test_a_view_looks_the_same_whatever_the_size_and_place_of_the_face() -> None:
     small, large = Actor(noise=0), Actor(noise=0)
     seen = small.observe(1_000)
-    view = dict(corner=(-1.0, -0.5), size=(32, 32), unit=16)
+    view = {"corner": (-1.0, -0.5), "size": (32, 32), "unit": 16}
     frame = affine_frame(seen.faces[0])
     expected = look(seen.pixels, frame, **view)
     twice = cv2.resize(large.observe(1_000).pixels, None, fx=2, fy=2)
@@ -387,15 +393,14 @@ def test_two_people_who_take_turns_are_an_attack() -> None:
         )
 
     first, second = unit(), unit()
-    session, actor = LivenessSession(Plan((LEFT,)), Level.STANDARD, 0.5), Actor()
-    at_ms, progress = 1_000, None
-    for _ in range(200):
+    session, actor, at_ms = LivenessSession(Plan((LEFT,)), Level.STANDARD, 0.5), Actor(), 1_000
+    finished = False
+    while not finished:
         embedding = (second if session.steps else first) if session.wants_embedding else None
         progress = session.observe(replace(actor.observe(at_ms), embedding=embedding))
         actor.tell(at_ms, progress.move, progress.colour)
         at_ms += 47 + at_ms % 7
-        if progress.finished and session.steps and not session.wants_embedding:
-            break
+        finished = progress.finished
     assert outcome(session, "continuity") is ATTACK
 
 

@@ -11,6 +11,7 @@ import pytest
 import liveness
 from face_engine.types import Embedding, Face
 from liveness.challenge import Move, Plan, Step
+from liveness.continuity import ContinuityTracker
 from liveness.fuse import fuse
 from liveness.motion import read_pose
 from liveness.session import LivenessSession
@@ -98,10 +99,11 @@ def test_a_pose_taken_before_it_was_asked_for_does_not_count_at_once() -> None:
     assert session.steps == ()
 
 
-def observe(session: LivenessSession, *seen: Observation) -> Outcome:
+def observe(*seen: Observation) -> Outcome:
+    tracker = ContinuityTracker(same_person_min=0.5)
     for each in seen:
-        session.observe(each)
-    return next(cue.outcome for cue in session.verdict().cues if cue.name == "continuity")
+        tracker.observe(each)
+    return tracker.cue().outcome
 
 
 def at(ms: int, *faces: Face, embedding: Embedding | None = None) -> Observation:
@@ -139,7 +141,7 @@ def small(big: Face) -> Face:
          "same person", "another person"],
 )  # fmt: skip
 def test_continuity(seen: list[Observation], outcome: Outcome) -> None:
-    assert observe(LivenessSession(PLAN, Level.STANDARD, 0.5), *seen) is outcome
+    assert observe(*seen) is outcome
 
 
 def cues(**outcomes: Outcome) -> list[Cue]:
