@@ -132,10 +132,7 @@ def choose(pack: str, people: tuple[Path, ...], seed: int, half: str) -> list[tu
     except ModelFileError as error:
         fail(f"The pack {pack} cannot be used", why=str(error), todo="countenance models list")
     if not people:
-        from countenance.demo import sample_portraits  # noqa: PLC0415 (it needs the extra demo)
-
-        samples = sample_portraits(engine)
-        return [(name, frame_portrait(pixels, face)) for name, (pixels, face) in samples]
+        return _samples(engine)
     try:
         portraits = trials.choose_portraits(engine, list_people(people), seed=seed, half=half)
     except CorpusError as error:
@@ -147,6 +144,20 @@ def choose(pack: str, people: tuple[Path, ...], seed: int, half: str) -> list[tu
             todo="give --people a folder of one folder of photos a person",
         )
     return portraits
+
+
+def _samples(engine: Engine) -> list[tuple[str, Portrait]]:
+    try:
+        from countenance.demo import sample_portraits  # noqa: PLC0415 (it needs the extra demo)
+    except ModuleNotFoundError:
+        fail(
+            "There is nobody to present",
+            why="this installation lacks the extra 'demo', which brings two portraits",
+            todo="give --people DIR, or pip install 'countenance[demo]'",
+            exit_code=3,
+        )
+    samples = sample_portraits(engine)
+    return [(name, frame_portrait(pixels, face)) for name, (pixels, face) in samples]
 
 
 def _chosen(asked: tuple[str, ...], guess: int) -> list[str]:
