@@ -17,7 +17,7 @@ from countenance.report.liveness import render
 from face_engine.corpus import CorpusError, list_people
 from face_engine.engine import Engine
 from face_engine.errors import ModelFileError
-from liveness.evaluate import LIVE, Guessing
+from liveness.evaluate import LIVE, CueShares, Guessing
 from liveness.rig.head import Portrait
 from liveness.rig.presentation import frame_portrait
 from liveness.rig.recording import RecordingError
@@ -26,6 +26,7 @@ from liveness.types import Level
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 GUESSED_ATTEMPTS_MAX = 30
+CUES_SHOWN = 2
 LEVELS = [level.value for level in Level if level is not Level.NONE]
 
 
@@ -131,10 +132,7 @@ def choose(pack: str, people: tuple[Path, ...], seed: int, half: str) -> list[tu
     except ModelFileError as error:
         fail(f"The pack {pack} cannot be used", why=str(error), todo="countenance models list")
     if not people:
-        from countenance.demo import sample_portraits  # noqa: PLC0415 (it needs the extra demo)
-
-        samples = sample_portraits(engine)
-        return [(name, frame_portrait(pixels, face)) for name, (pixels, face) in samples]
+        return _samples(engine)
     try:
         portraits = trials.choose_portraits(engine, list_people(people), seed=seed, half=half)
     except CorpusError as error:
@@ -146,6 +144,20 @@ def choose(pack: str, people: tuple[Path, ...], seed: int, half: str) -> list[tu
             todo="give --people a folder of one folder of photos a person",
         )
     return portraits
+
+
+def _samples(engine: Engine) -> list[tuple[str, Portrait]]:
+    try:
+        from countenance.demo import sample_portraits  # noqa: PLC0415 (it needs the extra demo)
+    except ModuleNotFoundError:
+        fail(
+            "There is nobody to present",
+            why="this installation lacks the extra 'demo', which brings two portraits",
+            todo="give --people DIR, or pip install 'countenance[demo]'",
+            exit_code=3,
+        )
+    samples = sample_portraits(engine)
+    return [(name, frame_portrait(pixels, face)) for name, (pixels, face) in samples]
 
 
 def _chosen(asked: tuple[str, ...], guess: int) -> list[str]:
@@ -181,18 +193,20 @@ def find_recordings(folder: Path) -> list[Task]:
 def show(trial: Trial, out: Console) -> None:
     """Worst species first."""
     evaluation, live = trial.evaluation, trial.evaluation.live
-    table = Table("attack", "attempts", "accepted", "APCER", "at most (95 %)", "cannot tell")
+    cues = evaluation.cues()
+    table = Table("attack", "accepted", "APCER", "at most", "cannot tell", "stopped by")
     for name, attacks in evaluation.species.items():
         colour = "green" if attacks.accepted == 0 else "red"
         table.add_row(
             name,
-            str(attacks.attempts),
-            f"[{colour}]{attacks.accepted}[/]",
+            f"[{colour}]{attacks.accepted}[/] of {attacks.attempts}",
             f"{attacks.apcer:.1%}",
             f"{attacks.apcer_upper95:.1%}",
             str(attacks.undecided),
+            tell_cues(cues[name]),
         )
-    out.print(table)
+    if evaluation.species:
+        out.print(table)
     if live.attempts:
         out.print(
             f"live people: {live.attempts} attempts, {live.rejected} called an attack "
@@ -200,26 +214,27 @@ def show(trial: Trial, out: Console) -> None:
             f"{live.undecided} could not be told",
             highlight=False,
         )
+    if live.rejected + live.undecided:
+        out.print(f"  stopped by {tell_cues(cues[LIVE])}", highlight=False)
     if evaluation.verdict_ms_p50 is not None:
         out.print(f"median time to verdict: {evaluation.verdict_ms_p50 / 1000:.1f} s")
-    _show_cues(trial, out)
     if trial.guessing is not None:
         out.print(tell_guessing(trial.guessing), highlight=False)
-    out.print("[dim]rendered attacks are a test of the software, not an ISO 30107-3 test[/]")
+    out.print(
+        "[dim]bounds: 95 %, Clopper-Pearson. Rendered attacks test the software; they are not an "
+        "ISO 30107-3 test[/]",
+        highlight=False,
+    )
 
 
-def _show_cues(trial: Trial, out: Console) -> None:
-    """What stopped whom: how often each cue said attack, and how often it could not tell."""
-    found = trial.evaluation.cues()
-    names = sorted({cue for cues in found.values() for cue in cues})
-    table = Table("attack / cannot tell", *names)
-    for species, cues in found.items():
-        said = [cues.get(name) for name in names]
-        table.add_row(
-            species,
-            *(f"{100 * one.attack:.0f} / {100 * one.undecided:.0f}" if one else "" for one in said),
-        )
-    out.print(table)
+def tell_cues(cues: dict[str, CueShares]) -> str:
+    """The cues that said attack most often; where none did, those that could not tell."""
+    attack = sorted(cues, key=lambda name: -cues[name].attack)
+    said = [f"{name} {cues[name].attack:.0%}" for name in attack if cues[name].attack]
+    if said:
+        return ", ".join(said[:CUES_SHOWN])
+    unsure = sorted(cues, key=lambda name: -cues[name].undecided)
+    return ", ".join(f"{name} unsure {cues[name].undecided:.0%}" for name in unsure[:CUES_SHOWN])
 
 
 def tell_guessing(guessing: Guessing) -> str:

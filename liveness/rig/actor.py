@@ -6,6 +6,7 @@ further. Nobody stands still: head and hand sway, eyes blink and wander, mouths 
 
 from __future__ import annotations
 
+from bisect import bisect
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -103,7 +104,8 @@ class Actor:
         if self._began_ms is None:
             self._began_ms = at_ms
         since = float(at_ms - self._began_ms) % self._blinks[-1]
-        nearest = min(abs(since - blink) for blink in self._blinks)
+        after = bisect(self._blinks, since)
+        nearest = min(abs(since - blink) for blink in self._blinks[max(after - 1, 0) : after + 1])
         s, phase = at_ms / 1000, self._phases
         return Expression(
             blink=float(np.clip(1.3 - 1.3 * nearest / (BLINK_MS / 2), 0, 1)),

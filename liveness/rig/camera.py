@@ -83,11 +83,9 @@ class Camera:
         readout = READOUT_PART * self.interval_ms
         return at_ms - self.exposure_ms - readout * (1 - np.arange(rows) / rows)
 
-    def photograph(self, scene: Field) -> Pixels:
-        """``scene``: (height, width, 3) float32, encoded, 0..255 at the middle exposure."""
-        sensed = cv2.convertScaleAbs(scene, alpha=self.gain)
-        if self.soft:
-            sensed = cv2.GaussianBlur(sensed, (3, 3), 0)
+    def photograph(self, exposed: Pixels) -> Pixels:
+        """``exposed``: what ``gain`` made of the light, encoded."""
+        sensed = np.asarray(cv2.GaussianBlur(exposed, (3, 3), 0) if self.soft else exposed)
         noisy = cv2.multiply(cv2.LUT(sensed, self._noise_of), self._noise(sensed.shape[:2]))
         taken = cv2.LUT(cv2.add(noisy, sensed, dtype=cv2.CV_8U), self._curve)
         pixels = np.asarray(taken, np.uint8)

@@ -55,20 +55,21 @@ class Conditions:
         """A well-kept shop, where demonstrations take place."""
         return cls(np.random.default_rng(seed), CALM)
 
-    def scene(self, *, distance: float | None = None) -> Scene:
+    def scene(self, *, distance: float | None = None, size: tuple[int, int] = SIZE) -> Scene:
         """``distance`` in eye distances; drawn where it is not given."""
         random = self.random
+        unit = size[0] / SIZE[0]
         lens = Lens(
-            size=SIZE,
+            size=size,
             distance=distance or float(random.uniform(7.0, 11.0)),
-            eyes_px=float(random.uniform(60, 84)),
+            eyes_px=float(random.uniform(60, 84)) * unit,
             centre=(
-                SIZE[0] / 2 + float(random.uniform(-30, 30)),
-                SIZE[1] / 2 + float(random.uniform(-15, 25)),
+                size[0] / 2 + float(random.uniform(-30, 30)) * unit,
+                size[1] / 2 + float(random.uniform(-15, 25)) * unit,
             ),
         )
         return Scene(
-            background=props.room(SIZE, random),
+            background=props.room(size, random),
             light=Light.draw(random, level=self.level),
             lens=lens,
             camera=Camera.draw(random, level=self.level),
@@ -143,10 +144,16 @@ def head_of(portrait: Portrait, pixels: Pixels, random: np.random.Generator) -> 
     )
 
 
-def living(portrait: Portrait, conditions: Conditions, *, varied: bool = True) -> Filmed:
+def living(
+    portrait: Portrait,
+    conditions: Conditions,
+    *,
+    varied: bool = True,
+    size: tuple[int, int] = SIZE,
+) -> Filmed:
     random = conditions.random
     return Filmed(
-        scene=conditions.scene(),
+        scene=conditions.scene(size=size),
         subject=head_of(portrait, dress(portrait, random, varied=varied), random),
         actor=Actor(random=random),
     )

@@ -57,7 +57,7 @@ class Scene:
     lens: Lens
     camera: Camera
     _rays: tuple[Field, Field] = field(init=False)
-    _behind: tuple[bytes, Field] | None = None
+    _behind: tuple[bytes, Pixels] | None = None
 
     def __post_init__(self) -> None:
         self._rays = self.lens.rays()
@@ -73,18 +73,19 @@ class Scene:
         self._place(scene, subject, view, screen, shown, self._smear(actor, at_ms, pose))
         return self.camera.photograph(scene)
 
-    def _lit_background(self, screen: Rgb) -> Field:
+    def _lit_background(self, screen: Rgb) -> Pixels:
         key = screen.tobytes()
         if self._behind is None or self._behind[0] != key:
             far = (self.lens.distance / (self.lens.distance + BEHIND)) ** 2
-            gain = _encode(self.light.ambient + np.float32(far) * screen)
-            lit = cv2.multiply(self.background, _enlarge(np.repeat(gain, 2, axis=1), self.lens))
-            self._behind = key, np.asarray(lit, np.float32)
+            gain = _encode(self.light.ambient + np.float32(far) * screen) * self.camera.gain
+            rows = _enlarge(np.repeat(gain, 2, axis=1), self.lens.size)
+            lit = cv2.multiply(self.background, rows, dtype=cv2.CV_8U)
+            self._behind = key, np.asarray(lit, np.uint8)
         return self._behind[1].copy()
 
     def _place(
         self,
-        scene: Field,
+        scene: Pixels,
         subject: Subject,
         view: View,
         screen: Rgb,
@@ -99,24 +100,22 @@ class Scene:
         cells = np.s_[top:bottom, left:right]
         at = np.s_[top * CELL_PX : bottom * CELL_PX, left * CELL_PX : right * CELL_PX]
         size = ((right - left) * CELL_PX, (bottom - top) * CELL_PX)
-        # A cell more on each side, so that enlarging the grid does not end at its middle.
-        map_x, map_y = (_enlarge_window(values, cells, size) for values in (x, y))
+        map_x, map_y = (_enlarge(values[cells], size) for values in (x, y))
         drawn = cv2.remap(subject.texture, map_x, map_y, cv2.INTER_LINEAR,
                           borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0, 0))  # fmt: skip
         if smear is not None:
             drawn = cv2.filter2D(drawn, -1, smear)
-        gain, sheen = self._gain(subject, view, screen)
-        face = cv2.multiply(
-            cv2.cvtColor(drawn, cv2.COLOR_BGRA2BGR),
-            _enlarge_window(gain, cells, size),
-            dtype=cv2.CV_32F,
-        )
+        coarse_gain, coarse_glare = self._gain(subject, view, screen)
+        gain = _enlarge(coarse_gain[cells] * self.camera.gain, size)
         if subject.grid_contrast:
-            face = cv2.multiply(face, _pixel_grid(subject, map_x, map_y))
-        if sheen is not None:
-            face = cv2.magnitude(
-                face.reshape(-1), _enlarge_window(sheen, cells, size).reshape(-1)
-            ).reshape(face.shape)
+            gain = np.asarray(cv2.multiply(gain, _pixel_grid(subject, map_x, map_y)), np.float32)
+        face = cv2.cvtColor(drawn, cv2.COLOR_BGRA2BGR)
+        if coarse_glare is None:
+            face = cv2.multiply(face, gain, dtype=cv2.CV_8U)
+        else:
+            lit = np.asarray(cv2.multiply(face, gain, dtype=cv2.CV_32F), np.float32)
+            glare = _enlarge(coarse_glare[cells] * self.camera.gain, size)
+            face = cv2.convertScaleAbs(_add_light(lit, glare))
         alpha = np.asarray(cv2.extractChannel(drawn, 3), np.float32) * np.float32(1 / 255)
         scene[at] = cv2.blendLinear(face, np.ascontiguousarray(scene[at]), alpha, 1 - alpha)
 
@@ -199,15 +198,15 @@ def _at(values: Field, x: Field, y: Field, subject: Subject) -> Field:
     return look_up(values, x, y, subject.half)
 
 
-def _enlarge(coarse: Field, lens: Lens) -> Field:
-    return np.asarray(cv2.resize(coarse, lens.size, interpolation=cv2.INTER_LINEAR), np.float32)
+def _enlarge(coarse: Field, size: tuple[int, int]) -> Field:
+    whole = np.ascontiguousarray(coarse, np.float32)
+    return np.asarray(cv2.resize(whole, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _enlarge_window(coarse: Field, cells: tuple[slice, slice], size: tuple[int, int]) -> Field:
-    return np.asarray(
-        cv2.resize(np.ascontiguousarray(coarse[cells]), size, interpolation=cv2.INTER_LINEAR),
-        np.float32,
-    )
+def _add_light(one: Field, two: Field) -> Field:
+    """The sum of two lights by their encoded values, as if the gamma were 2."""
+    added = cv2.magnitude(one.reshape(-1), two.reshape(-1))
+    return np.asarray(added, np.float32).reshape(one.shape)
 
 
 def _filled(x: Field, y: Field, shape: tuple[int, int]) -> tuple[int, int, int, int]:

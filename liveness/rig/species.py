@@ -15,6 +15,7 @@ import numpy as np
 from liveness.evaluate import Presentation
 from liveness.rig import props
 from liveness.rig.actor import Actor
+from liveness.rig.camera import SIZE
 from liveness.rig.head import Portrait, Relief
 from liveness.rig.injected import FaceSwap, VirtualCamera
 from liveness.rig.looks import Features, matte, with_tone
@@ -30,6 +31,8 @@ from liveness.rig.scene import Subject
 from liveness.rig.script import Scripted, random_script
 
 Make = Callable[[Portrait, Conditions], Presentation]
+# A display in a picture has no more pixels than this to show.
+SMALL = (480, 360)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +122,7 @@ def phone_still(portrait: Portrait, conditions: Conditions) -> Presentation:
 
 @species("a phone that plays a recorded genuine attempt, whose plan was another")
 def phone_recording(portrait: Portrait, conditions: Conditions) -> Presentation:
-    return _phone(portrait, conditions, _recorded(portrait, conditions))
+    return _phone(portrait, conditions, _recorded(portrait, conditions, SMALL))
 
 
 @species("a tablet that shows a photo")
@@ -129,7 +132,7 @@ def tablet_still(portrait: Portrait, conditions: Conditions) -> Presentation:
 
 @species("a tablet that plays a recorded genuine attempt, whose plan was another")
 def tablet_recording(portrait: Portrait, conditions: Conditions) -> Presentation:
-    return _tablet(portrait, conditions, _recorded(portrait, conditions))
+    return _tablet(portrait, conditions, _recorded(portrait, conditions, SMALL))
 
 
 @species("a recorded genuine attempt, whose plan was another, fed in as a camera's stream")
@@ -149,10 +152,11 @@ def face_swap(portrait: Portrait, conditions: Conditions) -> Presentation:
     return FaceSwap.draw(impostor, conditions.random)
 
 
-def _recorded(portrait: Portrait, conditions: Conditions) -> Content:
+def _recorded(portrait: Portrait, conditions: Conditions, size: tuple[int, int] = SIZE) -> Content:
     """A genuine attempt of earlier, in its own light, with its own plan."""
     earlier = _earlier(conditions)
-    return Scripted(content=living(portrait, earlier), script=random_script(earlier.random))
+    content = living(portrait, earlier, size=size)
+    return Scripted(content=content, script=random_script(earlier.random))
 
 
 def _earlier(conditions: Conditions) -> Conditions:
