@@ -21,7 +21,10 @@ COMMANDS = {
     "calibrate": ("countenance.commands.calibrate", "Make a pack's calibration from photos."),
     "demo": ("countenance.commands.demo", "The whole system on this machine, on real photos."),
     "door": ("countenance.commands.door", "Doors and who may open them."),
-    "evaluate": ("countenance.commands.evaluate", "Measure a pack on photos of known people."),
+    "evaluate": (
+        "countenance.commands.evaluate",
+        "Measure a pack on photos, and liveness on attacks.",
+    ),
     "merchant": ("countenance.commands.merchant", "Merchants and what they earned."),
     "migrate": ("countenance.commands.migrate", "Bring the database schema up to date."),
     "models": ("countenance.commands.models", "Model packs: list, pull, verify, convert."),

@@ -248,12 +248,12 @@ class Authorizer:
                 return _refused(Denial.LIMIT_EXCEEDED, "the amount is above the limit")
             if not _belongs(terminal, request.context):
                 return _refused(Denial.CONTEXT_CHANGED, "not this terminal's to ask for")
-            challenge = self._draw(terminal, request.context, policy, tier, now_ms)
+            challenge = self._draw(terminal, request, policy, tier, now_ms)
             challenges.store_challenge(conn, challenge, policy_version=version, now_ms=now_ms)
         return envelope.sign(challenge, self._keys.signing)
 
     def _draw(
-        self, terminal: Terminal, context: Context, policy: Policy, tier: Tier, now_ms: int
+        self, terminal: Terminal, request: ChallengeRequest, policy: Policy, tier: Tier, now_ms: int
     ) -> Challenge:
         nonce = secrets.token_bytes(NONCE_BYTES)
         seal_key = self._keys.opening.public
@@ -261,10 +261,10 @@ class Authorizer:
             challenge=ChallengeId.new(),
             nonce=nonce,
             terminal=terminal.terminal,
-            context=context,
+            context=request.context,
             expires_at_ms=now_ms + policy.challenge_ttl_ms,
             level=tier.liveness,
-            plan=draw_plan(nonce, tier.liveness),
+            plan=draw_plan(nonce, tier.liveness, colours=request.colours),
             model_ids=tuple(sorted(self._calibrations)),
             pin_required=tier.pin,
             seal_suite=seal_key.suite,

@@ -17,7 +17,7 @@ import numpy as np
 
 from face_engine.pictures import SUFFIXES, PictureError, read_picture
 from face_engine.types import Frame, Pixels
-from liveness.challenge import Move
+from liveness.challenge import Colour, Move
 from terminal_client.errors import CameraError
 from wire.messages import Source
 
@@ -39,7 +39,7 @@ class Camera(Protocol):
     def frames(self) -> Iterator[Frame]:
         """Raises :class:`CameraError`."""
 
-    def show(self, move: Move | None) -> None:
+    def show(self, move: Move | None, colour: Colour | None) -> None:
         """Tells a simulated customer what the screen asks; cameras do not care."""
 
 
@@ -90,7 +90,7 @@ class VideoCamera:
             yield Frame(pixels=pixels.astype(np.uint8, copy=False), captured_at_ms=at_ms)
         raise CameraError("the camera stopped: check its cable")
 
-    def show(self, move: Move | None) -> None:
+    def show(self, move: Move | None, colour: Colour | None) -> None:
         return
 
 
@@ -118,14 +118,14 @@ class Stills:
         for index, pixels in enumerate(self._pictures):
             yield Frame(pixels=pixels, captured_at_ms=index * STILL_INTERVAL_MS)
 
-    def show(self, move: Move | None) -> None:
+    def show(self, move: Move | None, colour: Colour | None) -> None:
         return
 
 
 class Customer(Protocol):
     """A presentation of :mod:`liveness.rig`."""
 
-    def follow(self, move: Move | None, at_ms: int) -> None: ...
+    def follow(self, move: Move | None, at_ms: int, colour: Colour | None) -> None: ...
 
     def frame(self, at_ms: int) -> Frame: ...
 
@@ -146,8 +146,8 @@ class SimulatedCamera:
             self._at_ms = max(due_ms, monotonic_ms())
             yield self._customer.frame(self._at_ms)
 
-    def show(self, move: Move | None) -> None:
-        self._customer.follow(move, self._at_ms)
+    def show(self, move: Move | None, colour: Colour | None) -> None:
+        self._customer.follow(move, self._at_ms, colour)
 
 
 def monotonic_ms() -> int:

@@ -25,7 +25,7 @@ import numpy as np
 
 from face_engine.quality import Flaw
 from face_engine.types import Embedding
-from liveness.challenge import Move, Plan, Step
+from liveness.challenge import Colour, Move, Plan, Step
 from liveness.session import LivenessSession
 from liveness.types import Level, Observation, Outcome
 from terminal_client.errors import NotTheService
@@ -39,6 +39,7 @@ from wire.messages import (
     Acknowledgement,
     Challenge,
     ChallengeRequest,
+    ColourTiming,
     Completion,
     Confirmation,
     Context,
@@ -56,6 +57,7 @@ from wire.messages import (
 EMBEDDINGS_MAX = 5
 FLAWED_FRAMES_MAX = 200
 PATIENCE_MS = 30_000
+COLOURS_UNREADABLE = "colours_unreadable"
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
@@ -74,7 +76,8 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """``reason`` is the service's coarse reason, or the flaw of the last frame."""
+    """``reason`` is the service's coarse reason, the flaw of the last frame, or what liveness
+    lacked: ``COLOURS_UNREADABLE`` where a new attempt without colours may do."""
 
     ending: Ending
     reason: str | None = None
@@ -99,6 +102,7 @@ class Prompt:
 
     instruction: str
     move: Move | None
+    colour: Colour | None
     fraction: float
     enough: bool = False
 
@@ -116,7 +120,8 @@ class _State(Enum):
 
 @dataclass(slots=True)
 class Ceremony:
-    """``claim`` says which account; ``same_person_min`` is the pack's cosine for one person."""
+    """``claim`` says which account; ``same_person_min`` is the pack's cosine for one person;
+    ``colours``: whether the screen can show them and the person may look at them."""
 
     identity: Identity
     key: SigningKey
@@ -126,6 +131,7 @@ class Ceremony:
     source: Source
     same_person_min: float
     holder_share: bytes | None = field(default=None, repr=False)
+    colours: bool = False
     attempt: AttemptId = field(default_factory=AttemptId.new)
     ended: Ended | None = None
     _state: _State = _State.NEW
@@ -141,7 +147,10 @@ class Ceremony:
         """The signed request for a challenge; ``now_ms`` is Unix time."""
         self._step(_State.NEW, _State.ASKED)
         request = ChallengeRequest(
-            terminal=self.identity.terminal, context=self.context, requested_at_ms=now_ms
+            terminal=self.identity.terminal,
+            context=self.context,
+            requested_at_ms=now_ms,
+            colours=self.colours,
         )
         return envelope.sign(request, self.key).raw
 
@@ -152,12 +161,13 @@ class Ceremony:
         if challenge.terminal != self.identity.terminal or challenge.context != self.context:
             raise NotTheService("a challenge for something else")
         self._challenge = challenge
-        self._session = LivenessSession(
-            _plan(challenge), Level[challenge.level.name], self.same_person_min
-        )
+        self._session = self._new_session(challenge)
         if self.model_id not in challenge.model_ids:
             return self._end(Ending.MODEL_NOT_ACCEPTED)
         return None
+
+    def _new_session(self, challenge: Challenge) -> LivenessSession:
+        return LivenessSession(_plan(challenge), Level[challenge.level.name], self.same_person_min)
 
     @property
     def pin_required(self) -> bool:
@@ -165,9 +175,8 @@ class Ceremony:
 
     @property
     def wants_embedding(self) -> bool:
-        """Whether the next good frame should be embedded: while nothing is asked for."""
-        session = self._expect(self._session)
-        return session.move is None and len(self._embeddings) < EMBEDDINGS_MAX
+        """Whether the next good frame should be embedded."""
+        return self._expect(self._session).wants_embedding
 
     def look(self, frame: Frame) -> Prompt | Ended:
         """Takes the next frame; returns what to show, or how it ended."""
@@ -175,15 +184,16 @@ class Ceremony:
         seen, session = frame.observation, self._expect(self._session)
         if self._started_ms is None:
             self._started_ms = seen.captured_at_ms
-        if frame.flaw is not None and session.move is None:
+        if frame.flaw is not None and session.waiting:
             return self._wait_for_a_face(frame.flaw, seen.captured_at_ms)
-        if seen.embedding is not None:
+        if seen.embedding is not None and len(self._embeddings) < EMBEDDINGS_MAX:
             self._embeddings.append(seen.embedding)
         progress = session.observe(seen)
         if not progress.finished:
             return Prompt(
                 instruction=progress.move.instruction if progress.move else "Look at the camera",
                 move=progress.move,
+                colour=progress.colour,
                 fraction=progress.fraction,
             )
         return self._conclude(session)
@@ -191,9 +201,12 @@ class Ceremony:
     def _wait_for_a_face(self, flaw: Flaw, at_ms: int) -> Prompt | Ended:
         self._flawed += 1
         self._last_flaw = flaw
+        # What is asked for starts from good frames: those before a bad one are forgotten.
+        self._session = self._new_session(self._expect(self._challenge))
+        self._embeddings.clear()
         if self._flawed > FLAWED_FRAMES_MAX or at_ms - (self._started_ms or 0) > PATIENCE_MS:
             return self._end(Ending.NO_USABLE_FACE, flaw.value)
-        return Prompt(instruction=flaw.instruction, move=None, fraction=0.0)
+        return Prompt(instruction=flaw.instruction, move=None, colour=None, fraction=0.0)
 
     def stop(self) -> Ended:
         """The camera has no more frames."""
@@ -202,6 +215,8 @@ class Ceremony:
 
     def _conclude(self, session: LivenessSession) -> Prompt | Ended:
         verdict = session.verdict()
+        if session.colours_unreadable:
+            return self._end(Ending.NOT_LIVE, COLOURS_UNREADABLE)
         if verdict.outcome is not Outcome.LIVE:
             return self._end(Ending.NOT_LIVE, verdict.outcome.value)
         if not self._embeddings:
@@ -210,7 +225,7 @@ class Ceremony:
         if any(float(first @ other.vector) < self.same_person_min for other in self._embeddings):
             return self._end(Ending.FRAMES_DISAGREE)
         self._step(_State.LOOKING, _State.ENOUGH)
-        return Prompt(instruction="Thank you", move=None, fraction=1.0, enough=True)
+        return Prompt(instruction="Thank you", move=None, colour=None, fraction=1.0, enough=True)
 
     def evidence(self, *, counter: int, pin: str | None, now_ms: int) -> bytes:
         """The signed evidence, the face in it sealed. Store it before sending it."""
@@ -336,7 +351,8 @@ def _plan(challenge: Challenge) -> Plan:
     return Plan(
         tuple(
             Step(move=Move[step.move.name], hold_ms=step.hold_ms) for step in challenge.plan.steps
-        )
+        ),
+        tuple(Colour[colour.name] for colour in challenge.plan.colours),
     )
 
 
@@ -363,5 +379,9 @@ def _report(challenge: Challenge, session: LivenessSession) -> LivenessReport:
                 ended_ms=step.ended_ms,
             )
             for step in session.steps
+        ),
+        colours=tuple(
+            ColourTiming(colour=messages.Colour[each.colour.name], shown_ms=each.shown_ms)
+            for each in session.colours
         ),
     )

@@ -20,7 +20,7 @@ from face_engine.quality import ENROLMENT, PROBE, find_flaw
 from face_engine.types import Frame as CameraFrame
 from liveness.types import Observation
 from terminal_client.camera import Camera
-from terminal_client.ceremony import Ceremony, Ended, Frame, Prompt
+from terminal_client.ceremony import COLOURS_UNREADABLE, Ceremony, Ended, Frame, Prompt
 from terminal_client.device import Device
 from terminal_client.errors import NotTheService, Rejected, Unreachable
 from terminal_client.keystore import Keystore
@@ -47,7 +47,10 @@ def acted(_decision: Decision) -> Completion:
 
 @dataclass
 class Terminal(Device):
+    """``has_colours``: whether the screen can show colours to the person before the camera."""
+
     engine: Engine
+    has_colours: bool = False
 
     @classmethod
     def open(cls, home: Path, transport: Transport, engine: Engine) -> Terminal:
@@ -63,10 +66,15 @@ class Terminal(Device):
         *,
         pin: str | PinPad | None = None,
         holder_share: bytes | None = None,
+        colours: bool = True,
         act: Actuator = acted,
         on_prompt: OnPrompt = lambda _prompt: None,
     ) -> Ended:
-        """One whole attempt. Raises :class:`TerminalError` where there is no decision."""
+        """One whole attempt. Raises :class:`TerminalError` where there is no decision.
+
+        ``colours``: false for a person who opts out of them; one more move is then asked
+        instead, as it is in a second try where the colours could not be read.
+        """
         identity = self.identity
         key = self.keystore.signing_key(identity)
         ceremony = Ceremony(
@@ -78,10 +86,16 @@ class Terminal(Device):
             camera.source,
             self._same_person_min(),
             holder_share,
+            self.has_colours and colours,
         )
         request = ceremony.ask(self.unix_ms())
         ended = ceremony.begin(send(self.transport, CHALLENGE, request))
         ended = ended or self._capture(ceremony, camera, on_prompt)
+        if ended is not None and ended.reason == COLOURS_UNREADABLE:
+            return self.attempt(
+                context, claim, camera, pin=pin, holder_share=holder_share, colours=False,
+                act=act, on_prompt=on_prompt,
+            )  # fmt: skip
         if ended is not None:
             return ended
         evidence = ceremony.evidence(
@@ -113,7 +127,7 @@ class Terminal(Device):
             if isinstance(seen, Ended):
                 return seen
             on_prompt(seen)
-            camera.show(seen.move)
+            camera.show(seen.move, seen.colour)
             if seen.enough:
                 return None
         return ceremony.stop()
@@ -126,6 +140,7 @@ class Terminal(Device):
         observation = Observation(
             captured_at_ms=frame.captured_at_ms,
             faces=faces,
+            pixels=frame.pixels,
             passive=self.engine.passive(frame.pixels, faces[0]) if faces else None,
             embedding=self.engine.embed(frame.pixels, faces[0]) if embed else None,
         )

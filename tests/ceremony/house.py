@@ -27,6 +27,7 @@ from service.operators.acts import Operations
 from service.terminals import registration
 from service.terminals import store as terminals
 from service.terminals.store import Terminal
+from service.verification.liveness import COLOUR_MS_MIN, REACTION_MS_MIN
 from service.verification.policy import Policy, default_policy
 from wire import envelope
 from wire.envelope import SealKey, SigningKey
@@ -34,6 +35,7 @@ from wire.ids import AccountId, AttemptId, DoorId, MerchantId, TerminalId, Trans
 from wire.messages import (
     Challenge,
     ChallengeRequest,
+    ColourTiming,
     Completion,
     Confirmation,
     Context,
@@ -226,7 +228,10 @@ class Device:
     def evidence(self, challenge: Challenge, probe: Probe, /, **changes: object) -> Evidence:
         self.counter += 1
         # The person needs this long for the plan: a report of more time than passed is refused.
-        self.house.clock.now_ms += sum(step.hold_ms for step in challenge.plan.steps)
+        plan = challenge.plan
+        self.house.clock.now_ms += sum(
+            REACTION_MS_MIN + step.hold_ms for step in plan.steps
+        ) + COLOUR_MS_MIN * len(plan.colours)
         seal_key = SealKey(challenge.seal_suite, challenge.seal_key)
         clear = Evidence(
             challenge=challenge.challenge,
@@ -272,8 +277,13 @@ def live_report(challenge: Challenge) -> LivenessReport:
     """A person who does at once what the plan asks."""
     steps, clock = [], 0
     for step in challenge.plan.steps:
-        steps.append(StepTiming(move=step.move, started_ms=clock, ended_ms=clock + step.hold_ms))
-        clock += step.hold_ms
+        began = clock + REACTION_MS_MIN
+        clock = began + step.hold_ms
+        steps.append(StepTiming(move=step.move, started_ms=began, ended_ms=clock))
+    colours = tuple(
+        ColourTiming(colour=colour, shown_ms=clock + COLOUR_MS_MIN * index)
+        for index, colour in enumerate(challenge.plan.colours)
+    )
     return LivenessReport(
         level=challenge.level,
         outcome=LivenessOutcome.LIVE,
@@ -282,6 +292,7 @@ def live_report(challenge: Challenge) -> LivenessReport:
         frames=30,
         cues=(),
         steps=tuple(steps),
+        colours=colours,
     )
 
 

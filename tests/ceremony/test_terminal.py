@@ -16,7 +16,9 @@ from flask.testing import FlaskClient
 from face_engine.calibration import shipped
 from face_engine.engine import Engine
 from face_engine.types import Face, Pixels
-from liveness.rig.presentation import Presentation, flat_print, live_customer
+from liveness.challenge import Colour, Move
+from liveness.evaluate import Presentation
+from liveness.rig.presentation import flat_print, live_customer
 from service import policies
 from service.app import create_app
 from service.authorize import Authorizer, Limits
@@ -36,9 +38,10 @@ from terminal_client.terminal import Terminal
 from terminal_client.transport import Reply
 from tests.ceremony.house import House, entry, payment, withdrawal
 from tests.models.conftest import package_folder
+from wire import envelope
 from wire.denial import Reason
 from wire.ids import AccountId, AttemptId, TerminalId
-from wire.messages import EnrolmentContext, TerminalKind
+from wire.messages import ChallengeRequest, EnrolmentContext, TerminalKind
 
 STORE, ATM, DOOR = TerminalKind.STORE, TerminalKind.ATM, TerminalKind.DOOR
 Portrait = tuple[Pixels, Face]
@@ -134,6 +137,7 @@ def new_terminal(
                 now_ms=unix_ms(),
             )
         terminal = Terminal.open(tmp_path / kind.name, InProcess(real.client()), engine)
+        terminal.has_colours = True
         terminal.register(code, kind)
         if kind is ATM:
             with real.database.transaction() as conn:
@@ -197,6 +201,33 @@ def test_a_customer_enrols_pays_draws_cash_and_opens_a_door(
         assert conn.execute("SELECT state FROM transfers WHERE kind = 'withdrawal'").fetchall() == [
             ("posted",)
         ]
+
+
+class InTheSun:
+    """A customer on whom no screen's colour can be seen."""
+
+    def __init__(self, presentation: Presentation) -> None:
+        self._presentation = presentation
+        self.frame, self.next_ms = presentation.frame, presentation.next_ms
+
+    def follow(self, move: Move | None, at_ms: int, colour: Colour | None = None) -> None:
+        self._presentation.follow(move, at_ms)
+
+
+def test_where_colours_cannot_be_read_a_move_more_is_asked(
+    real: House, new_terminal: Callable[[TerminalKind], Terminal], astronaut: Portrait
+) -> None:
+    account = enrol(new_terminal, astronaut)
+    real.top_up(account, 10_000)
+    store = new_terminal(STORE)
+    camera = SimulatedCamera(InTheSun(live_customer(*astronaut, seed=6)))
+    assert store.attempt(payment(real), "card:1", camera).approved
+    asked = [
+        envelope.parse(body, ChallengeRequest).message.colours
+        for path, body in store.transport.sent
+        if path == "/v1/challenges"
+    ]
+    assert asked == [True, False]
 
 
 def test_a_print_of_the_customer_never_reaches_the_service(
