@@ -128,11 +128,15 @@ class Policy:
     def accepts(self, source: Source) -> bool:
         return source.name.lower() in self.sources
 
+    @property
+    def rates(self) -> list[float]:
+        """The false match rates that the tiers ask for, lowest first."""
+        return sorted({tier.fmr for tiers in self.tiers.values() for tier in tiers})
+
     def check_rates(self, calibrations: Iterable[Calibration]) -> None:
         """Raises :class:`Misconfigured` for a rate that a calibration cannot show."""
-        rates = sorted({tier.fmr for tiers in self.tiers.values() for tier in tiers})
         for calibration in calibrations:
-            for fmr in rates:
+            for fmr in self.rates:
                 try:
                     calibration.threshold_for(fmr)
                 except CalibrationUnsupportedError as error:
