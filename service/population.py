@@ -4,8 +4,8 @@ A sample of accounts' references is opened in memory and compared with each othe
 histogram stays (:mod:`service.verification.population`). For the whole population, and for
 each site, whose people may be more alike: a school, a family business.
 
-Guarantees: memory and time are bounded whatever the number of accounts: at most
-``ACCOUNTS_MAX`` of them for each model and site, ``SITES_MAX`` sites. Accounts are taken from a
+Guarantees: one check's memory and time are bounded whatever the number of accounts: at most
+``ACCOUNTS_MAX`` of them are opened. Accounts are taken from a
 random id upwards, and ids are random. References in holder mode cannot be opened here and are
 left out.
 
@@ -15,9 +15,7 @@ The caller must still show what is exceeded: :func:`latest` is for pages and met
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from psycopg import Connection
@@ -56,43 +54,43 @@ class PopulationCheck:
         return self.figures.fmr_lower > self.fmr_allowed
 
 
+def places(conn: Connection[Row]) -> list[str]:
+    """What to check: everywhere, and each site that a terminal stands at."""
+    rows = conn.execute(
+        "SELECT DISTINCT site FROM terminals WHERE site <> '' ORDER BY site LIMIT %s",
+        (SITES_MAX,),
+    ).fetchall()
+    return [EVERYWHERE, *(row[0] for row in rows)]
+
+
 def check_population(
     database: Database,
     keys: KeyRing,
-    calibrations: Mapping[bytes, Calibration],
+    calibration: Calibration,
     policy: Policy,
     *,
+    site: str,
     now_ms: int,
 ) -> tuple[PopulationCheck, ...]:
-    """Checks each rate of the policy, for each model that enough accounts have, at each site."""
-    done = []
-    for model_id, site in product(calibrations, (EVERYWHERE, *_sites(database))):
-        vectors = _sample(database, keys, model_id, site)
-        if len(vectors) < ACCOUNTS_MIN:
-            continue
-        for fmr in policy.rates:
-            threshold = calibrations[model_id].threshold_for(fmr)
-            figures = compare_all(np.stack(vectors), threshold=threshold, seed=secrets.randbits(32))
-            check = PopulationCheck(
-                model_id=model_id,
-                site=site,
-                at_ms=now_ms,
-                threshold=threshold,
-                fmr_allowed=fmr,
-                figures=figures,
-            )
-            _store(database, check)
-            done.append(check)
-    return tuple(done)
-
-
-def _sites(database: Database) -> list[str]:
-    with database.transaction() as conn:
-        rows = conn.execute(
-            "SELECT DISTINCT site FROM terminals WHERE site <> '' ORDER BY site LIMIT %s",
-            (SITES_MAX,),
-        ).fetchall()
-    return [row[0] for row in rows]
+    """Checks each rate of the policy; empty where too few accounts have this model."""
+    vectors = _sample(database, keys, calibration.model_id, site)
+    if len(vectors) < ACCOUNTS_MIN:
+        return ()
+    checks = []
+    for fmr in policy.rates:
+        threshold = calibration.threshold_for(fmr)
+        figures = compare_all(np.stack(vectors), threshold=threshold, seed=secrets.randbits(32))
+        check = PopulationCheck(
+            model_id=calibration.model_id,
+            site=site,
+            at_ms=now_ms,
+            threshold=threshold,
+            fmr_allowed=fmr,
+            figures=figures,
+        )
+        _store(database, check)
+        checks.append(check)
+    return tuple(checks)
 
 
 def _sample(database: Database, keys: KeyRing, model_id: bytes, site: str) -> list[Vector]:

@@ -95,17 +95,24 @@ class Town:
 
     def check(self) -> dict[str, population.PopulationCheck]:
         self._now_ms += 1
-        done = check_population(
-            self.database,
-            self.keys,
-            {MODEL_ID: CALIBRATION},
-            default_policy(),
-            now_ms=self._now_ms,
-        )
+        with self.database.transaction() as conn:
+            places = population.places(conn)
+        done = {
+            site: check_population(
+                self.database,
+                self.keys,
+                CALIBRATION,
+                default_policy(),
+                site=site,
+                now_ms=self._now_ms,
+            )
+            for site in places
+        }
         with self.database.transaction() as conn:
             newest = population.latest(conn)
-        assert {check for check in newest if check.at_ms == self._now_ms} == set(done)
-        return {check.site: check for check in done}
+        found = {site: check for site, checks in done.items() for check in checks}
+        assert {check for check in newest if check.at_ms == self._now_ms} == set(found.values())
+        return found
 
 
 @pytest.fixture
