@@ -109,12 +109,24 @@ def create(
     conn.execute(
         "INSERT INTO claims (claim_hash, account_id) VALUES (%s, %s)", (claim_hash, account.raw)
     )
+    add_references(conn, references, now_ms=now_ms)
+
+
+def add_references(
+    conn: Connection[Row], references: Sequence[StoredReference], *, now_ms: int
+) -> None:
     with conn.cursor() as cursor:
         cursor.executemany(
             """INSERT INTO face_references (account_id, version, model_id, ciphertext,
             created_at_ms) VALUES (%s, %s, %s, %s, %s)""",
             [
-                (account.raw, each.slot.version, each.slot.model_id, each.ciphertext, now_ms)
+                (
+                    each.slot.account.raw,
+                    each.slot.version,
+                    each.slot.model_id,
+                    each.ciphertext,
+                    now_ms,
+                )
                 for each in references
             ],
         )
@@ -192,3 +204,13 @@ def sample(
         )
         for raw, wrapped_key, version, ciphertext in rows
     ]
+
+
+def count_by_models(conn: Connection[Row]) -> dict[frozenset[bytes], int]:
+    """How many accounts, not erased, have references of exactly these models."""
+    conn.execute("SET LOCAL statement_timeout = '60s'")
+    rows = conn.execute(
+        """SELECT models, count(*) FROM (SELECT array_agg(DISTINCT model_id::bytea) AS models
+        FROM face_references GROUP BY account_id) AS each_account GROUP BY models"""
+    ).fetchall()
+    return {frozenset(models): number for models, number in rows}
