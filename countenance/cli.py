@@ -21,6 +21,10 @@ COMMANDS = {
     "merchant": ("countenance.commands.merchant", "Merchants and what they earned."),
     "migrate": ("countenance.commands.migrate", "Bring the database schema up to date."),
     "models": ("countenance.commands.models", "Model packs: convert."),
+    "population": (
+        "countenance.commands.population",
+        "Whether the enrolled people match each other too often.",
+    ),
     "serve": ("countenance.commands.serve", "Run the verification service."),
     "terminal": ("countenance.commands.terminal", "Terminals: add, list, revoke."),
     "worker": ("countenance.commands.worker", "Run the tasks and their schedule."),

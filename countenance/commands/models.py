@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from countenance.commands.succession import migrate
 from countenance.output import console, emit_json, fail
 from face_engine.dlib_convert import convert as convert_dlib
 from face_engine.errors import ModelFileError
@@ -21,6 +22,9 @@ WEIGHTS_BYTES_MAX = 64 * 1024 * 1024
 @click.group()
 def models() -> None:
     """Model packs."""
+
+
+models.add_command(migrate)
 
 
 @models.command()
