@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TypeVar
 
@@ -115,13 +115,24 @@ class Challenged:
 
 
 @dataclass(frozen=True, slots=True)
+class Face:
+    """The face by one model: one embedding, or the several of an enrolment."""
+
+    calibration: Calibration
+    embeddings: tuple[Embedding, ...]
+
+    @property
+    def model_id(self) -> bytes:
+        return self.calibration.model_id
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
-    """(5): what was sealed is readable, and of a model that we calibrated."""
+    """(5): what was sealed is readable, and by models that the policy accepts, best first."""
 
     challenged: Challenged
     probe: Probe
-    embeddings: tuple[Embedding, ...]
-    calibration: Calibration
+    faces: tuple[Face, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +153,10 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """(8): it is the person, 1:1."""
+    """(8): it is the person, 1:1, by the model of ``face``."""
 
     claimed: Claimed
+    face: Face
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +166,7 @@ class Permitted:
     account: AccountId
     result: bytes
     lives_ms: int
+    enrolled_model: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +278,7 @@ class Authorizer:
             expires_at_ms=now_ms + policy.challenge_ttl_ms,
             level=tier.liveness,
             plan=draw_plan(nonce, tier.liveness),
-            model_ids=tuple(sorted(self._calibrations)),
+            model_ids=tuple(each.model_id for each in self._accepted(policy)),
             pin_required=tier.pin,
             seal_suite=seal_key.suite,
             seal_key=seal_key.raw,
@@ -309,7 +322,10 @@ class Authorizer:
         verified = self._verify(conn, claimed, now_ms)  # (8)
         if isinstance(verified, Denied):
             return verified
-        return self._permit(conn, verified, now_ms)  # (9)
+        permitted = self._permit(conn, verified, now_ms)  # (9)
+        if isinstance(permitted, Denied):
+            return permitted
+        return replace(permitted, enrolled_model=self._succeed(conn, verified, now_ms))
 
     def _terminal(
         self,
@@ -355,29 +371,34 @@ class Authorizer:
             self._policies[version] = policies.load(conn, version, self._keys.signing)
         return self._policies[version]
 
+    def _accepted(self, policy: Policy) -> list[Calibration]:
+        """The calibrations of the policy's packs, best first."""
+        by_pack = {each.pack: each for each in self._calibrations.values()}
+        return [by_pack[pack] for pack in policy.packs if pack in by_pack]
+
     def _open(self, challenged: Challenged) -> Opened | Denied:
         evidence = challenged.authenticated.evidence.message
-        calibration = self._calibrations.get(evidence.model_id)
-        if calibration is None:
+        accepted = self._accepted(challenged.policy)
+        if evidence.model_id not in {each.model_id for each in accepted}:
             return Denied(Denial.MODEL_NOT_ACCEPTED)
         if not challenged.policy.accepts(evidence.source):
             return Denied(Denial.SOURCE_NOT_ACCEPTED)
         try:
             opened = self._keys.opening.unseal(evidence.sealed, evidence.binding)
             probe = Probe.decode(opened)
-            embeddings = tuple(_embedding(numbers, calibration) for numbers in probe.embeddings)
+            faces = _read_faces(evidence.model_id, probe, accepted)
         except (SealError, WireError, ValueError):
             return Denied(Denial.PROBE_UNREADABLE)
         enrolling = isinstance(evidence.context, EnrolmentContext)
-        if len(embeddings) > 1 and not enrolling:
+        if len(probe.embeddings) > 1 and not enrolling:
             return Denied(Denial.PROBE_UNREADABLE)
-        return Opened(challenged, probe, embeddings, calibration)
+        return Opened(challenged, probe, faces)
 
     def _claim(self, conn: Connection[Row], live: Live, now_ms: int) -> Claimed:
-        probe, challenged = live.opened.probe, live.opened.challenged
+        probe = live.opened.probe
         account = accounts.lock_by_claim(conn, self._keys.claim_hash(probe.claim))
         if account is None:
-            decoy = self._decoys[live.opened.calibration.model_id]
+            decoy = self._decoys[live.opened.faces[0].model_id]
             return Claimed(live, decoy, Denial.ACCOUNT_UNKNOWN)
         standing = None
         if account.state != "active":
@@ -386,7 +407,7 @@ class Authorizer:
             standing = Denial.CONSENT_MISSING
         elif account.locked_until_ms > now_ms:
             standing = Denial.ACCOUNT_LOCKED
-        elif not _references(account, challenged.authenticated.evidence.message.model_id):
+        elif _comparable(account, live.opened) is None:
             standing = Denial.REFERENCE_MISSING
         return Claimed(live, account, standing)
 
@@ -394,9 +415,8 @@ class Authorizer:
         """Compares in every case, so that the time does not tell why it was denied."""
         opened = claimed.live.opened
         denial = claimed.standing
-        face = self._compare(claimed)
-        pin = self._check_pin(claimed)
-        for found in (face, pin):
+        face = _comparable(claimed.account, opened) or opened.faces[0]
+        for found in (self._compare(claimed, face), self._check_pin(claimed)):
             denial = denial or found
         account, known = claimed.account, claimed.standing is not Denial.ACCOUNT_UNKNOWN
         failures, locked_until_ms = account.failures, account.locked_until_ms
@@ -412,26 +432,26 @@ class Authorizer:
         )
         if denial is not None:
             return Denied(denial, account.account if known else None)
-        return Verified(claimed)
+        return Verified(claimed, face)
 
-    def _compare(self, claimed: Claimed) -> Denial | None:
+    def _compare(self, claimed: Claimed, face: Face) -> Denial | None:
         opened, account = claimed.live.opened, claimed.account
         data_key = account.wrapped_key and self._keys.unwrap(account.wrapped_key, account.account)
         found = [
             similarity(
                 reference.ciphertext,
-                opened.embeddings[0],
+                face.embeddings[0],
                 reference.slot,
                 data_key=data_key or bytes(32),
                 holder_share=opened.probe.holder_share,
                 transform_key=self._keys.transforms,
             )
-            for reference in _references(account, opened.calibration.model_id)
+            for reference in _references(account, face.model_id)
         ]
         scores = [score for score in found if score is not None]
         if not scores:
             return Denial.REFERENCE_UNREADABLE
-        threshold = opened.calibration.threshold_for(opened.challenged.tier.fmr)
+        threshold = face.calibration.threshold_for(opened.challenged.tier.fmr)
         return None if max(scores) >= threshold else Denial.NO_MATCH
 
     def _check_pin(self, claimed: Claimed) -> Denial | None:
@@ -499,9 +519,7 @@ class Authorizer:
             return Denied(Denial.CLAIM_TAKEN)
         if context.consent_version != policy.consent_version:
             return Denied(Denial.CONSENT_MISSING)
-        threshold = opened.calibration.threshold_for(opened.challenged.tier.fmr)
-        first = opened.embeddings[0]
-        if any(compare(first, other) < threshold for other in opened.embeddings[1:]):
+        if not all(_agree(face, opened.challenged.tier) for face in opened.faces):
             return Denied(Denial.REFERENCES_DISAGREE)
         if probe.pin is not None and not is_pin(probe.pin):
             return Denied(Denial.PIN_MISSING)
@@ -514,11 +532,31 @@ class Authorizer:
             wrapped_key=self._keys.wrap(data_key, account),
             holder_mode=probe.holder_share is not None,
             pin_hash=self._pins.hash(probe.pin, account) if probe.pin else None,
-            references=_protect(account, opened, data_key, self._keys),
+            references=[
+                reference
+                for face in opened.faces
+                for reference in _protect(account, face, probe, data_key, self._keys)
+            ],
             now_ms=now_ms,
         )
         ledger.open_wallet(conn, account, policy.currency)
         return Permitted(account, account.raw, policy.challenge_ttl_ms)
+
+    def _succeed(self, conn: Connection[Row], verified: Verified, now_ms: int) -> bytes | None:
+        """Enrols a better model's view of the face that was just verified by a lesser one.
+
+        Returns the new reference's model.
+        """
+        opened, account = verified.claimed.live.opened, verified.claimed.account
+        best = opened.faces[0]
+        if best is verified.face or account.wrapped_key is None:
+            return None
+        data_key = self._keys.unwrap(account.wrapped_key, account.account)
+        if data_key is None:
+            return None
+        references = _protect(account.account, best, opened.probe, data_key, self._keys)
+        accounts.add_references(conn, references, now_ms=now_ms)
+        return best.model_id
 
     def _record(
         self,
@@ -542,6 +580,7 @@ class Authorizer:
             outcome=outcome,
             denial=denial,
             account=verdict.account,
+            enrolled_model=verdict.enrolled_model if isinstance(verdict, Permitted) else None,
         )
         decision = Decision(
             attempt=evidence.attempt,
@@ -669,12 +708,39 @@ def _references(account: Account, model_id: bytes) -> list[StoredReference]:
     return [each for each in account.references if each.slot.model_id == model_id]
 
 
+def _read_faces(model_id: bytes, probe: Probe, accepted: list[Calibration]) -> tuple[Face, ...]:
+    """The face by each model that it was sent in, best first; raises :class:`ValueError`."""
+    sent = {model_id: probe.embeddings}
+    if probe.successor is not None:
+        if probe.successor.model_id == model_id:
+            raise ValueError("a model that succeeds itself")
+        sent[probe.successor.model_id] = (probe.successor.embedding,)
+    if not sent.keys() <= {each.model_id for each in accepted}:
+        raise ValueError("a model that is not accepted")
+    return tuple(
+        Face(each, tuple(_embedding(numbers, each) for numbers in sent[each.model_id]))
+        for each in accepted
+        if each.model_id in sent
+    )
+
+
+def _comparable(account: Account, opened: Opened) -> Face | None:
+    """The best model's face that the account has a reference for."""
+    return next((face for face in opened.faces if _references(account, face.model_id)), None)
+
+
+def _agree(face: Face, tier: Tier) -> bool:
+    """Whether an enrolment's embeddings are of one person."""
+    threshold, first = face.calibration.threshold_for(tier.fmr), face.embeddings[0]
+    return all(compare(first, other) >= threshold for other in face.embeddings[1:])
+
+
 def _protect(
-    account: AccountId, opened: Opened, data_key: bytes, keys: KeyRing
+    account: AccountId, face: Face, probe: Probe, data_key: bytes, keys: KeyRing
 ) -> list[StoredReference]:
     slots = [
-        Slot(account=account, model_id=opened.calibration.model_id, version=version)
-        for version in range(1, len(opened.embeddings) + 1)
+        Slot(account=account, model_id=face.model_id, version=version)
+        for version in range(1, len(face.embeddings) + 1)
     ]
     return [
         StoredReference(
@@ -683,11 +749,11 @@ def _protect(
                 embedding,
                 slot,
                 data_key=data_key,
-                holder_share=opened.probe.holder_share,
+                holder_share=probe.holder_share,
                 transform_key=keys.transforms,
             ),
         )
-        for slot, embedding in zip(slots, opened.embeddings, strict=True)
+        for slot, embedding in zip(slots, face.embeddings, strict=True)
     ]
 
 

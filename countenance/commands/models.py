@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from countenance.cli import LazyGroup
 from countenance.output import console, emit_json, fail
 from face_engine.dlib_convert import convert as convert_dlib
 from face_engine.errors import ModelFileError
@@ -18,7 +19,12 @@ WEIGHTS = "dlib_face_recognition_resnet_model_v1.dat"
 WEIGHTS_BYTES_MAX = 64 * 1024 * 1024
 
 
-@click.group()
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "migrate": ("countenance.commands.succession", "How many accounts have the best pack."),
+    },
+)
 def models() -> None:
     """Model packs."""
 

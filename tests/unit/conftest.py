@@ -1,4 +1,7 @@
-"""Unit tests touch no network: a socket that is opened fails the test."""
+"""Unit tests touch no network: a socket that is opened fails the test.
+
+But for sockets of this machine's own files: other tests' PostgreSQL is watched from a thread.
+"""
 
 from __future__ import annotations
 
@@ -8,4 +11,4 @@ from pytest_socket import disable_socket
 
 @pytest.fixture(autouse=True)
 def _no_sockets() -> None:
-    disable_socket()
+    disable_socket(allow_unix_socket=True)
