@@ -60,11 +60,15 @@ def protect(embedding: Embedding, slot: Slot, *, data_key: bytes, holder_share: 
 
 def similarity(stored: bytes, probe: Embedding, slot: Slot, *, data_key: bytes,
                holder_share: bytes | None, transform_key: bytes) -> float | None:  # fmt: skip
-    """The cosine of the stored reference and the probe; None where it does not open."""
+    """The cosine of the stored reference and the probe; None where it does not open.
+
+    The probe is turned in either case: the time does not tell.
+    """
+    wanted = turn(probe.vector, slot, transform_key)
     turned = _decrypt(stored, slot, data_key, holder_share)
-    if turned is None or turned.shape != probe.vector.shape or probe.model_id != slot.model_id:
+    if turned is None or turned.shape != wanted.shape or probe.model_id != slot.model_id:
         return None
-    return float(turned @ turn(probe.vector, slot, transform_key))
+    return float(turned @ wanted)
 
 
 def unprotect(stored: bytes, slot: Slot, *, data_key: bytes, holder_share: bytes | None,

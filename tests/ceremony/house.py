@@ -19,8 +19,9 @@ from service.access import store as access
 from service.access.rules import Grant
 from service.access.schedule import Schedule, find_zone
 from service.app import create_app
-from service.authorize import Authorizer, Limits
+from service.authorize import Authorizer
 from service.db import Database
+from service.desk import Limits
 from service.keys import KeyRing
 from service.ledger import store as ledger
 from service.operators.acts import Operations

@@ -19,8 +19,9 @@ from face_engine.types import Face, Pixels
 from liveness.rig.presentation import Presentation, flat_print, live_customer
 from service import policies
 from service.app import create_app
-from service.authorize import Authorizer, Limits
+from service.authorize import Authorizer
 from service.clock import unix_ms
+from service.desk import Limits
 from service.ledger import store as ledger
 from service.terminals import registration
 from service.terminals import store as terminals
