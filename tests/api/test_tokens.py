@@ -244,6 +244,11 @@ def test_a_top_up_is_booked_once_for_its_id(house: House, api: Client) -> None:
     fresh = {"Idempotency-Key": str(TransferId.new())}
     dollars = api.post(path, json={**money, "currency": "USD"}, headers=fresh)
     assert problem_of(dollars) == "currency_mismatch"
+    for booked in range(9, -1, -1):
+        most = {"Idempotency-Key": str(TransferId.new())}
+        answer = api.post(path, json={**money, "amount_minor": 10**15}, headers=most)
+        assert (answer.status_code == 201) is (booked > 0)
+    assert problem_of(answer) == "limit_exceeded"
     assert api.post(f"/accounts/{account}/erase").status_code == 200
     assert problem_of(api.post(path, json=money, headers=fresh)) == "account_erased"
     assert problem_of(api.post(f"/accounts/{account}/erase")) == "account_erased"
