@@ -9,7 +9,8 @@ Guarantees: one check's memory and time are bounded whatever the number of accou
 random id upwards, and ids are random. References in holder mode cannot be opened here and are
 left out.
 
-The caller must still show what is exceeded: :func:`latest` is for pages and metrics.
+The caller must still show what is exceeded: :func:`latest` for pages, :func:`count_exceeded`
+for metrics.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from wire.ids import AccountId
 ACCOUNTS_MAX = 2000
 ACCOUNTS_MIN = 20
 SITES_MAX = 200
+NEWEST_MS = 8 * 24 * 3600 * 1000
 KEPT_MS = 400 * 24 * 3600 * 1000
 EVERYWHERE = ""
 
@@ -141,6 +143,17 @@ def _store(database: Database, check: PopulationCheck) -> None:
             ),
         )
         conn.execute("DELETE FROM population_checks WHERE at_ms < %s", (check.at_ms - KEPT_MS,))
+
+
+def count_exceeded(conn: Connection[Row], *, now_ms: int) -> int:
+    """How many of the newest checks of the last week are exceeded."""
+    row = conn.execute(
+        """SELECT count(*) FROM (SELECT DISTINCT ON (model_id, site, fmr_allowed)
+        fmr_lower > fmr_allowed AS exceeded FROM population_checks WHERE at_ms > %s
+        ORDER BY model_id, site, fmr_allowed, at_ms DESC) AS newest WHERE exceeded""",
+        (now_ms - NEWEST_MS,),
+    ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def latest(conn: Connection[Row]) -> tuple[PopulationCheck, ...]:

@@ -14,6 +14,7 @@ from countenance.output import console, emit_json, fail
 from face_engine.calibration import shipped
 from service import policies
 from service.clock import unix_ms
+from service.faces import accepted
 from service.population import ACCOUNTS_MIN, PopulationCheck, check_population, latest, places
 
 
@@ -46,8 +47,7 @@ def _check_all(house: House) -> None:
     with house.database.transaction() as conn:
         _, policy = policies.latest(conn, house.keys.signing, now_ms=now_ms)
         sites = places(conn)
-    accepted = [each for each in shipped().values() if each.pack in policy.packs]
-    for calibration in accepted:
+    for calibration in accepted(shipped(), policy):
         for site in sites:
             check_population(
                 house.database, house.keys, calibration, policy, site=site, now_ms=now_ms

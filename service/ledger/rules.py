@@ -12,7 +12,6 @@ from enum import StrEnum
 from wire.denial import Denial
 from wire.money import Money
 
-
 BALANCE_MINOR_MAX = 2**53 - 1
 """What every reader of JSON still counts exactly (RFC 8259, 6), and far below a bigint."""
 

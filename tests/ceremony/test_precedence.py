@@ -230,14 +230,17 @@ def whole(house: House, purpose: Purpose) -> Attempt:
     account = enrol(house, 1)
     house.top_up(account, 100_000)
     house.grant(account)
-    wanted, sent = probe(1, pin="2468"), {
-        Purpose.PAYMENT: payment(house, 50_000),
-        Purpose.WITHDRAWAL: withdrawal(),
-        Purpose.ENTRY: entry(house),
-        Purpose.ENROLMENT: EnrolmentContext(
-            account=AccountId.new(), consent_version=default_policy().consent_version
-        ),
-    }[purpose]
+    wanted, sent = (
+        probe(1, pin="2468"),
+        {
+            Purpose.PAYMENT: payment(house, 50_000),
+            Purpose.WITHDRAWAL: withdrawal(),
+            Purpose.ENTRY: entry(house),
+            Purpose.ENROLMENT: EnrolmentContext(
+                account=AccountId.new(), consent_version=default_policy().consent_version
+            ),
+        }[purpose],
+    )
     if purpose is Purpose.ENROLMENT:
         wanted = probe(2, pin="2468")
     return Attempt(house, account, house.add_terminal(KIND[purpose]), sent, wanted)

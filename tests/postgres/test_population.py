@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from face_engine.calibration import Calibration
 from face_engine.types import Embedding
 from service import population
+from service.clock import unix_ms
 from service.db import Database
 from service.enrolment import accounts
 from service.enrolment.accounts import StoredReference
@@ -163,3 +167,28 @@ def test_another_key_ring_opens_nothing(town: Town) -> None:
     town.enrol(30)
     town.keys = KeyRing.ephemeral()
     assert town.check() == {}
+
+
+def test_the_nightly_task_sends_one_a_site_and_says_what_is_exceeded(
+    town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("COUNTENANCE_DATABASE_URL", "postgresql:///none")
+    tasks = importlib.import_module("service.tasks.app")
+    calibration = replace(CALIBRATION, pack="pip")
+    monkeypatch.setattr(tasks, "_database", lambda: town.database)
+    monkeypatch.setattr(tasks, "_keys", lambda: town.keys)
+    monkeypatch.setattr(tasks, "shipped", lambda: {calibration.model_id: calibration})
+    sent: list[tuple[str, str]] = []
+    monkeypatch.setattr(tasks.population_of, "apply_async", lambda args, expires: sent.append(args))
+    town.enrol(40, site="harbour")
+    town.enrol(25, alike=0.85, site="farm")
+    tasks.population()
+    assert sent == [(calibration.model_id.hex(), site) for site in (EVERYWHERE, "farm", "harbour")]
+    for args in sent:
+        tasks.population_of(*args)
+    said = [json.loads(record.getMessage()) for record in caplog.records]
+    assert {line["site"] for line in said} == {EVERYWHERE, "farm"}
+    assert {line["event"] for line in said} == {"population_exceeded"}
+    with town.database.transaction() as conn:
+        assert population.count_exceeded(conn, now_ms=unix_ms()) == len(said)
+        assert population.count_exceeded(conn, now_ms=unix_ms() + 10**9) == 0
