@@ -171,7 +171,7 @@ def test_two_workers_answer_with_the_same_metrics(
     line = f'countenance_rate_limited_total{{sender="token"}} {float(refused)}'
     for _ in range(12):
         assert line in ask("/metrics").data.decode().splitlines()
-    folders = list((tmp_path / "scratch").glob("countenance-metrics-*"))
+    folders = list((tmp_path / "home" / "metrics").iterdir())
     counters = [found.name for folder in folders for found in folder.glob("counter_*.db")]
     assert len(counters) == 2
     said = printed.read_text()
