@@ -15,8 +15,9 @@ from liveness.types import Observation
 from service.clock import unix_ms
 from service.verification.policy import default_policy
 from terminal_client.ceremony import Ceremony, Frame
+from terminal_client.device import REGISTER
 from terminal_client.keystore import Identity
-from terminal_client.terminal import ATTEMPT, CHALLENGE, CONFIRM, REGISTER
+from terminal_client.terminal import ATTEMPT, CHALLENGE, CONFIRM
 from terminal_client.transport import Transport, send
 from wire import envelope
 from wire.envelope import SigningKey
