@@ -83,9 +83,9 @@ class TimedTransport:
         self.decision_ms: list[float] = []
         self.evidence = b""
 
-    def exchange(self, path: str, body: bytes) -> Reply:
+    def exchange(self, path: str, body: bytes, *, timeout_s: float) -> Reply:
         started = time.perf_counter()
-        reply = self._http.exchange(path, body)
+        reply = self._http.exchange(path, body, timeout_s=timeout_s)
         if path == ATTEMPT:
             self.decision_ms.append((time.perf_counter() - started) * 1000)
             self.evidence = body

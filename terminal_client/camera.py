@@ -131,19 +131,24 @@ class Customer(Protocol):
 
 
 class SimulatedCamera:
-    """A rendered customer, who sees the screen, at the speed of a slow camera."""
+    """A rendered customer, who sees the screen, at the speed of a slow camera.
+
+    The customer's time advances by one interval a frame, so a machine that is slow makes no gap
+    in it, and the same seed looks the same at any load. It never runs before the true time: the
+    service refuses a plan that was carried out in less time than passed.
+    """
 
     source = Source.SIMULATED
 
     def __init__(self, customer: Customer) -> None:
         self._customer = customer
-        self._at_ms = monotonic_ms()
+        self._at_ms = 0
 
     def frames(self) -> Iterator[Frame]:
+        self._at_ms = monotonic_ms()
         while True:
-            due_ms = self._at_ms + SIMULATED_INTERVAL_MS
-            time.sleep(max(0, due_ms - monotonic_ms()) / 1000)
-            self._at_ms = max(due_ms, monotonic_ms())
+            self._at_ms += SIMULATED_INTERVAL_MS
+            time.sleep(max(0, self._at_ms - monotonic_ms()) / 1000)
             yield self._customer.frame(self._at_ms)
 
     def show(self, move: Move | None, colour: Colour | None) -> None:

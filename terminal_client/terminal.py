@@ -4,6 +4,8 @@ Guarantees: evidence is on disk before it is sent, and the same bytes are sent u
 answered, so a lost answer never charges twice. What was approved and done is confirmed, now
 or at the next start.
 
+An approval whose time is over is not acted on, and confirmed as failed.
+
 The caller must act on an approval at once (:attr:`Actuator`), and show the prompts.
 """
 
@@ -105,11 +107,15 @@ class Terminal(Device):
         )
         waiting = Waiting(ceremony.attempt, ATTEMPT, evidence)
         self.outbox.put(waiting)
+        sent_at_ms = self.monotonic_ms()
         ended = ceremony.decide(send(self.transport, ATTEMPT, evidence))
         if not ended.approved or ended.decision is None:
             self.outbox.done(waiting)
             return ended
-        confirmed = ceremony.confirm(act(ended.decision), self.unix_ms())
+        completion = Completion.FAILED
+        if not self._is_over(ended.decision, sent_at_ms):
+            completion = act(ended.decision)
+        confirmed = ceremony.confirm(completion, self.unix_ms())
         follow = Waiting(ceremony.attempt, CONFIRM, confirmed)
         self.outbox.swap(waiting, follow)
         # What was approved and done stays so: a lost confirmation waits for the next start.
@@ -117,6 +123,14 @@ class Terminal(Device):
             ceremony.acknowledge(send(self.transport, CONFIRM, confirmed))
             self.outbox.done(follow)
         return ended
+
+    def _is_over(self, decision: Decision, sent_at_ms: int) -> bool:
+        """Whether the approval's time passed since the evidence was sent, before it was decided.
+
+        The two clocks of day need not agree.
+        """
+        lives_ms = decision.expires_at_ms - decision.decided_at_ms
+        return self.monotonic_ms() - sent_at_ms >= lives_ms
 
     def _same_person_min(self) -> float:
         return shipped()[self.engine.model_id].threshold_for(SAME_PERSON_FMR)

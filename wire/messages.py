@@ -353,10 +353,19 @@ SEALED_KEY = next(f.metadata["key"] for f in fields(Evidence) if f.name == "seal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Successor(Message):
+    """The same face by another model, which is to take the first one's place."""
+
+    model_id: bytes = field(metadata=on_wire(1, codec.octets(MODEL_ID_BYTES)))
+    embedding: bytes = field(repr=False, metadata=on_wire(2, codec.octets(64, EMBEDDING_BYTES_MAX)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Probe(Message):
     """The sealed part: the claim, and the face as little-endian float32 numbers.
 
-    One embedding for a verification; one to five for an enrolment.
+    One embedding for a verification; one to five for an enrolment. A terminal that runs two
+    models sends the face by both: the evidence's ``model_id`` names the one of ``embeddings``.
     """
 
     claim: str = field(repr=False, metadata=on_wire(1, codec.text(CLAIM_CHARS_MAX)))
@@ -369,6 +378,9 @@ class Probe(Message):
     pin: str | None = field(repr=False, metadata=on_wire(3, codec.text(12), optional=True))
     holder_share: bytes | None = field(
         repr=False, metadata=on_wire(4, codec.octets(32), optional=True)
+    )
+    successor: Successor | None = field(
+        default=None, metadata=on_wire(5, codec.nested(Successor), optional=True)
     )
 
 

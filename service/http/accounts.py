@@ -24,6 +24,7 @@ _REFUSED = {
         "this transfer id was used for another transfer",
     ),
     Denial.CURRENCY_MISMATCH: (Code.CURRENCY_MISMATCH, "the wallet has another currency"),
+    Denial.LIMIT_EXCEEDED: (Code.LIMIT_EXCEEDED, "the wallet holds no more than 2^53 - 1"),
 }
 
 

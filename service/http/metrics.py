@@ -11,9 +11,12 @@ The caller must still keep ``/metrics`` from the public: the figures are a busin
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from wire.envelope import parse
 from wire.messages import Decision, purpose_of
@@ -61,10 +64,27 @@ class Metrics:
             decision.reason or "",
         ).inc()
 
-    def render(self) -> bytes:
-        """The text exposition format."""
+    def render(self, population_exceeded: int | None) -> bytes:
+        """The text exposition format; ``None`` where the database does not answer."""
         registry = self._registry
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        current = CollectorRegistry()
+        current.register(_Population(population_exceeded))
+        return generate_latest(registry) + generate_latest(current)
+
+
+class _Population(Collector):
+    """Of the database, not of a process: it is never summed."""
+
+    def __init__(self, exceeded: int | None) -> None:
+        self._exceeded = exceeded
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        if self._exceeded is not None:
+            yield GaugeMetricFamily(
+                "countenance_population_exceeded",
+                "Checks of models and sites whose people match each other too often.",
+                value=self._exceeded,
+            )

@@ -12,6 +12,9 @@ from enum import StrEnum
 from wire.denial import Denial
 from wire.money import Money
 
+BALANCE_MINOR_MAX = 2**53 - 1
+"""What every reader of JSON still counts exactly (RFC 8259, 6), and far below a bigint."""
+
 
 class TransferState(StrEnum):
     PENDING = "pending"
@@ -38,6 +41,14 @@ class Wallet:
     @property
     def available_minor(self) -> int:
         return self.balance_minor - self.held_minor
+
+
+def refuse_top_up(wallet: Wallet | None, money: Money) -> Denial | None:
+    if wallet is None or wallet.currency != money.currency:
+        return Denial.CURRENCY_MISMATCH
+    if wallet.balance_minor + money.amount_minor > BALANCE_MINOR_MAX:
+        return Denial.LIMIT_EXCEEDED
+    return None
 
 
 def refuse_debit(

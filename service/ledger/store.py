@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from psycopg import Connection
 
 from service.db import Row
-from service.ledger.rules import CloseRefusal, TransferState, Wallet, refuse_close, refuse_debit
+from service.ledger.rules import (
+    CloseRefusal,
+    TransferState,
+    Wallet,
+    refuse_close,
+    refuse_debit,
+    refuse_top_up,
+)
 from wire.denial import Denial
 from wire.ids import AccountId, Id, MerchantId, TerminalId, TransferId
 from wire.money import Money
@@ -52,15 +59,15 @@ def top_up(
     _open(conn, "funding", funding, money.currency)
     source = _find(conn, "funding", funding)
     found = _lock_wallet(conn, account)
-    if source is None or found is None or found[1].currency != money.currency:
-        return Denial.CURRENCY_MISMATCH
-    wallet_id, _ = found
+    refusal = refuse_top_up(found and found[1], money)
+    if refusal or source is None or found is None:
+        return refusal
     conn.execute(
         "UPDATE ledger_accounts SET balance_minor = balance_minor + %s"
         " WHERE ledger_account_id = %s",
-        (money.amount_minor, wallet_id),
+        (money.amount_minor, found[0]),
     )
-    _insert(conn, transfer, "top_up", source[0], wallet_id, money, now_ms)
+    _insert(conn, transfer, "top_up", source[0], found[0], money, now_ms)
     return None
 
 

@@ -75,6 +75,7 @@ class Operations:
         *,
         merchant: MerchantId | None = None,
         door: DoorId | None = None,
+        site: str = "",
         currency: str = "EUR",
     ) -> tuple[TerminalId, str]:
         """Returns the terminal and its one-time registration code, which is shown only now."""
@@ -87,6 +88,7 @@ class Operations:
             door=door,
             public_key=None,
             revoked=False,
+            site=site,
         )
         now_ms = self.clock()
         with self.database.transaction() as conn:

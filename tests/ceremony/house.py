@@ -19,8 +19,9 @@ from service.access import store as access
 from service.access.rules import Grant
 from service.access.schedule import Schedule, find_zone
 from service.app import create_app
-from service.authorize import Authorizer, Limits
+from service.authorize import Authorizer
 from service.db import Database
+from service.desk import Limits
 from service.keys import KeyRing
 from service.ledger import store as ledger
 from service.operators.acts import Operations
@@ -58,16 +59,19 @@ from wire.messages import (
 )
 from wire.money import Money
 
-MODEL_ID = b"a model of tests"
-CALIBRATION = Calibration(
-    model_id=MODEL_ID,
-    pack="test",
-    dimensions=128,
-    provenance="made up",
-    people=1,
-    impostor_comparisons=1,
-    points=((0.7, 1e-4),),
-)
+MODEL_ID, BETTER_MODEL_ID = b"a model of tests", b"better in tests."
+CALIBRATIONS = {
+    model_id: Calibration(
+        model_id=model_id,
+        pack=pack,
+        dimensions=128,
+        provenance="made up",
+        people=1,
+        impostor_comparisons=1,
+        points=((0.7, 1e-4),),
+    )
+    for model_id, pack in ((MODEL_ID, "pip"), (BETTER_MODEL_ID, "open"))
+}
 NOW_MS = 1_800_000_000_000
 CURRENCY = "EUR"
 
@@ -105,7 +109,7 @@ class House:
 
     def __post_init__(self) -> None:
         authorizer = Authorizer(
-            self.database, self.keys, {MODEL_ID: CALIBRATION}, self.clock, limits=self.limits
+            self.database, self.keys, CALIBRATIONS, self.clock, limits=self.limits
         )
         self.operations = Operations(self.database, self.keys, self.clock)
         self.app = create_app(authorizer, self.database, self.operations)

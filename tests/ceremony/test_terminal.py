@@ -21,8 +21,9 @@ from liveness.evaluate import Presentation
 from liveness.rig.presentation import flat_print, live_customer
 from service import policies
 from service.app import create_app
-from service.authorize import Authorizer, Limits
+from service.authorize import Authorizer
 from service.clock import unix_ms
+from service.desk import Limits
 from service.ledger import store as ledger
 from service.terminals import registration
 from service.terminals import store as terminals
@@ -41,7 +42,7 @@ from tests.models.conftest import package_folder
 from wire import envelope
 from wire.denial import Reason
 from wire.ids import AccountId, AttemptId, TerminalId
-from wire.messages import ChallengeRequest, EnrolmentContext, TerminalKind
+from wire.messages import ChallengeRequest, Completion, EnrolmentContext, TerminalKind
 
 STORE, ATM, DOOR = TerminalKind.STORE, TerminalKind.ATM, TerminalKind.DOOR
 Portrait = tuple[Pixels, Face]
@@ -55,7 +56,7 @@ class InProcess:
         self.lose: Callable[[str], bool] = lambda path: False
         self.sent: list[tuple[str, bytes]] = []
 
-    def exchange(self, path: str, body: bytes) -> Reply:
+    def exchange(self, path: str, body: bytes, *, timeout_s: float) -> Reply:
         self.sent.append((path, body))
         answer = self._client.post(path, data=body, content_type="application/cose")
         if self.lose(path):
@@ -257,6 +258,32 @@ def test_a_lost_answer_is_asked_for_again_and_charged_once(
         (number,) = conn.execute("SELECT count(*) FROM transfers WHERE kind = 'payment'").fetchone()
     assert number == 1
     assert store.outbox.waiting() == []
+
+
+def test_an_approval_that_comes_too_late_is_not_acted_on(
+    real: House, new_terminal: Callable[[TerminalKind], Terminal], astronaut: Portrait
+) -> None:
+    account = enrol(new_terminal, astronaut)
+    real.top_up(account, 10_000)
+    publish(real, level="none")
+    atm = new_terminal(ATM)
+    dispensed: list[object] = []
+
+    def dispense(decision: object) -> Completion:
+        dispensed.append(decision)
+        return Completion.COMPLETED
+
+    for late_ms, given in ((10**7, 0), (0, 1)):
+        times = iter([0, late_ms])
+        atm.monotonic_ms = lambda times=times: next(times)
+        still = Stills(astronaut[0])
+        assert atm.attempt(withdrawal(), "card:1", still, pin="2468", act=dispense).approved
+        assert len(dispensed) == given
+    with real.database.transaction() as conn:
+        states = conn.execute(
+            "SELECT state FROM transfers WHERE kind = 'withdrawal' ORDER BY created_at_ms"
+        ).fetchall()
+    assert states == [("voided",), ("posted",)]
 
 
 def test_what_the_power_cut_left_is_settled_at_the_next_start(

@@ -12,7 +12,7 @@ from psycopg import Connection
 
 from service.db import Database, Row
 from service.ledger import store
-from service.ledger.rules import CloseRefusal, Wallet
+from service.ledger.rules import BALANCE_MINOR_MAX, CloseRefusal, Wallet
 from wire.denial import Denial
 from wire.ids import AccountId, MerchantId, TerminalId, TransferId
 from wire.money import Money
@@ -94,6 +94,24 @@ def test_unknown_payees_and_other_currencies_are_refused(funded: Database) -> No
         assert store.pay(conn, merchant=MERCHANT, money=euro(1), **nobody) is (
             Denial.CURRENCY_MISMATCH
         )
+
+
+def test_a_wallet_that_would_overflow_is_not_topped_up(funded: Database) -> None:
+    with funded.transaction() as conn:
+        refusals = [
+            store.top_up(
+                conn, transfer=TransferId.new(), account=ACCOUNT, money=euro(10**15), now_ms=1
+            )
+            for _ in range(10)
+        ]
+        assert refusals == [None] * 9 + [Denial.LIMIT_EXCEEDED]
+        wallet = store.wallet_of(conn, ACCOUNT)
+        assert wallet is not None
+        room = BALANCE_MINOR_MAX - wallet.balance_minor
+        for amount_minor, refusal in ((room + 1, Denial.LIMIT_EXCEEDED), (room, None)):
+            common = {"transfer": TransferId.new(), "account": ACCOUNT, "now_ms": 1}
+            assert store.top_up(conn, money=euro(amount_minor), **common) is refusal
+        assert store.check(conn) == ()
 
 
 @pytest.mark.parametrize(("close", "balance"), [(store.post, 400), (store.void, 1000)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from enum import IntEnum
 from hashlib import shake_256
 from typing import Any
@@ -40,6 +40,7 @@ from wire.messages import (
     SealSuite,
     Source,
     StepTiming,
+    Successor,
     TerminalKind,
     WithdrawalContext,
     purpose_of,
@@ -113,6 +114,7 @@ PROBE = Probe(
     pin="2468",
     holder_share=fixed("holder share", 32),
 )
+SUCCESSOR = Successor(model_id=fixed("other model", 16), embedding=fixed("other embedding", 512))
 APPROVAL = Decision(
     attempt=ATTEMPT,
     evidence_digest=fixed("evidence digest", 32),
@@ -186,6 +188,8 @@ MESSAGES: tuple[Message, ...] = (
     EVIDENCE,
     PROBE,
     Probe(claim="qr:7", embeddings=(fixed("one", 512),) * 2, pin=None, holder_share=None),
+    SUCCESSOR,
+    replace(PROBE, successor=SUCCESSOR),
     APPROVAL,
     REFUSAL,
     Confirmation(

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from service import authorize
-from service.authorize import Limits
+from service import desk
+from service.desk import Limits
 from service.http import terminal as http
 from service.terminals.registration import CODE_TTL_MS
 from service.verification import liveness, plan
@@ -109,7 +109,7 @@ def test_every_reason_and_every_denial_stands_in_order() -> None:
     [
         f"at most {codec.MAX_MESSAGE_BYTES} bytes",
         f"longer than {codec.MAX_MESSAGE_BYTES >> 10} KiB or nested deeper than {codec.MAX_DEPTH}",
-        f"more than {authorize.CLOCK_SKEW_MAX_MS // 1000} s off",
+        f"more than {desk.CLOCK_SKEW_MAX_MS // 1000} s off",
         f"with {liveness.CLOCK_TOLERANCE_MS // 1000} s of tolerance",
         f"({default_policy().challenge_ttl_ms // 1000} s after its issue, by default)",
         f"within {CODE_TTL_MS // 3_600_000} hours",
