@@ -118,6 +118,7 @@ class Shop:
         )
         terminal = Terminal.open(self.home / kind.name.lower(), self.transport, self.engine)
         terminal.register(code, kind)
+        terminal.has_colours = True
         self.terminals.append(terminal)
         return terminal
 

@@ -5,14 +5,16 @@ change against its own mean is the screen's share of the light there, whatever t
 colours are secret until they are shown: a recording answers others, a screen shines by its own
 light, an injected video answers nothing. All of a person's skin answers, the wall behind does
 not (light falls with the square of the distance); a picture's background answers as its face
-does, for it is on the same sheet.
+does, for it is on the same sheet. Skin throws back in proportion to what it throws back anyway;
+glass mirrors the same over bright and dark, so what answers most where it is darkest is a display.
 Sources: Liu et al., Aurora Guard (2019); Tang et al., Face Flashing (NDSS 2018).
 
 The colours follow each other after ``COLOUR_MS``, so no plan flashes more than three times a
 second (WCAG 2.2, 2.3.1; ITU-R BT.1702), and none holds a saturated red.
 
 Guarantees: without an answer there is no "live"; an answer that ambient light drowns, or that
-was not the one asked for, is undecided; a background that answers like the face is an attack.
+was not the one asked for, is undecided; a background that answers like the face, and a mirror
+over it, are an attack.
 
 A screen is up to 100 ms late and a camera as much, so an answer after ``DELAY_MS_MAX`` was made
 by something that had to compute it first.
@@ -45,6 +47,7 @@ GAMMA = 2.2
 SHARE_MIN = 0.012
 CORRELATION_MIN = 0.88
 SHEET_RATIO_MIN = 0.75
+GLASS_LIVE_MAX, GLASS_ATTACK_MIN = 1.8, 2.5
 CLIPPED = 250
 CLIPPED_PART_MAX = 0.6
 BLACK = 0.002
@@ -71,12 +74,14 @@ class ShownColour:
 class Answer:
     """``share``: the colours' part of the light on the skin, as a standard deviation;
     ``correlation`` with the colours shown, 0 to 1, at ``delay_ms``; ``behind``: the
-    background's share over the face's, None where no background can be seen."""
+    background's share over the face's, None where no background can be seen; ``glass``: the
+    share of the face's darkest third over that of its brightest, None where one has none."""
 
     share: float
     correlation: float
     delay_ms: int
     behind: float | None
+    glass: float | None
 
 
 @dataclass(slots=True)
@@ -162,8 +167,10 @@ class FlashTracker:
             and answer.correlation >= CORRELATION_MIN
             and answer.delay_ms <= DELAY_MS_MAX
         )
-        if answered and answer.behind is not None and answer.behind >= SHEET_RATIO_MIN:
+        glass = answer.glass or 0.0
+        if answered and ((answer.behind or 0.0) >= SHEET_RATIO_MIN or glass >= GLASS_ATTACK_MIN):
             return Cue(name="flash", score=0.0, outcome=Outcome.ATTACK)
+        answered = answered and glass <= GLASS_LIVE_MAX
         outcome = Outcome.LIVE if answered else Outcome.UNDECIDED
         score = answer.correlation if answered else min(answer.correlation, 0.5)
         return Cue(name="flash", score=score, outcome=outcome)
@@ -195,6 +202,7 @@ def find_answer(
         correlation=best[0],
         delay_ms=best[1],
         behind=None if answer is None else answer / max(share, 1e-9),
+        glass=_glass(views[valid][:, skin], screen, times_ms[valid]),
     )
 
 
@@ -220,6 +228,18 @@ def _relative(values: Pixels) -> Array:
         some = usable[:, channel]
         relative[:, channel] = np.median(light[:, some, channel] / mean[some, channel], axis=1) - 1
     return relative
+
+
+def _glass(values: Pixels, screen: Array, times_ms: NDArray[np.int64]) -> float | None:
+    """The answer of the face's darkest third over that of its brightest; None where one of
+    them has none."""
+    brightness = values.mean(axis=(0, 2))
+    dark, bright = np.quantile(brightness, [1 / 3, 2 / 3])
+    answers = [
+        _share(_relative(values[:, some]), screen, times_ms)
+        for some in (brightness <= dark, brightness >= bright)
+    ]
+    return answers[0] / answers[1] if min(answers) > 0 else None
 
 
 def _screen_at(

@@ -9,7 +9,8 @@ and nodding along the second: by about 0.45 tan(angle) of the distance between t
 Source: Koenderink and van Doorn, Affine structure from motion (1991).
 
 Guarantees: a step counts only if its move begins after people can react and is held as long as
-asked. Where one begins later than people take, the outcome is undecided.
+asked. Where one begins later than people take, or another move comes before it, the outcome is
+undecided: a recording that shows every move in turn answers no plan.
 
 Limits, in plain words: a bent sheet, a mask, or a video that follows the plan moves the nose,
 too. This cue alone does not stop them: :mod:`liveness.relief` and the others must agree.
@@ -34,6 +35,16 @@ NOD_MIN = 0.065
 CLOSER_MIN = 0.22
 REACTION_MS_MIN, REACTION_MS_MAX = 100, 2_500
 STARTED = 0.3
+HELD_MS_MAX = 6_000
+# How far another direction may go meanwhile: landmarks nod a little when a head turns.
+STRAY = {Move.LEFT: 1.4, Move.RIGHT: 1.4, Move.UP: 2.4, Move.DOWN: 2.4, Move.CLOSER: 1.2}
+STRAY_OPPOSITE = 1.2
+OPPOSITE = {
+    Move.LEFT: Move.RIGHT,
+    Move.RIGHT: Move.LEFT,
+    Move.UP: Move.DOWN,
+    Move.DOWN: Move.UP,
+}
 BACK_MAX = 0.6
 
 
@@ -81,6 +92,8 @@ class MotionTracker:
     _held_since_ms: int | None = None
     _began_ms: int | None = None
     _late: bool = False
+    _astray: bool = False
+    _settled: set[Move] = field(default_factory=set)
     _held: tuple[int, Move] | None = None
 
     @property
@@ -136,6 +149,7 @@ class MotionTracker:
     def _follow(self, pose: Pose, at_ms: int) -> None:
         step = self.plan.steps[len(self.done)]
         extent = self._extent(step.move, pose)
+        self._look_astray(step.move, pose)
         if self._began_ms is None and extent > STARTED:
             self._began_ms = at_ms
             self._late |= at_ms - self._asked_at_ms > REACTION_MS_MAX
@@ -146,12 +160,25 @@ class MotionTracker:
             if at_ms - self._asked_at_ms < REACTION_MS_MIN:
                 return
             self._held_since_ms = at_ms
+            self._late |= at_ms - self._asked_at_ms > HELD_MS_MAX
         self._held = (len(self.done), step.move)
         if at_ms - self._held_since_ms >= step.hold_ms:
             self.done.append(
                 DoneStep(move=step.move, started_ms=self._held_since_ms, ended_ms=at_ms)
             )
             self._asked_at_ms, self._held_since_ms, self._began_ms = at_ms, None, None
+            self._settled.clear()
+
+    def _look_astray(self, asked: Move, pose: Pose) -> None:
+        """Notes a move that was not asked for, and that is no rest of the one before."""
+        for move in Move:
+            extent = self._extent(move, pose)
+            if extent < BACK_MAX:
+                self._settled.add(move)
+            elif move is not asked and move in self._settled:
+                self._astray |= extent > (
+                    STRAY_OPPOSITE if OPPOSITE.get(asked) is move else STRAY[move]
+                )
 
     def _extent(self, move: Move, pose: Pose) -> float:
         """How far the pose goes in the move's direction: 1 is enough."""
@@ -167,6 +194,6 @@ class MotionTracker:
         }[move]
 
     def cue(self) -> Cue:
-        if self.finished and self.plan.steps and not self._late:
+        if self.finished and self.plan.steps and not (self._late or self._astray):
             return Cue(name="motion", score=1.0, outcome=Outcome.LIVE)
         return Cue(name="motion", score=0.5, outcome=Outcome.UNDECIDED)

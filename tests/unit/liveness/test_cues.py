@@ -26,6 +26,7 @@ COLOURS = (C.WHITE, C.GREEN, C.BLACK, C.ROSE, C.BLUE, C.WHITE, C.ROSE, C.GREEN)
 OTHER = {C.WHITE: C.BLACK, C.GREEN: C.WHITE, C.BLACK: C.ROSE, C.ROSE: C.GREEN, C.BLUE: C.BLUE}
 LEFT = Step(move=Move.LEFT, hold_ms=300)
 FLASH = Plan((LEFT,), COLOURS)
+PARADE = Plan((LEFT, Step(move=Move.UP, hold_ms=300)))
 
 
 def outcome(session: LivenessSession, name: str) -> Outcome:
@@ -65,6 +66,22 @@ def test_who_begins_later_than_people_take_is_undecided() -> None:
     session = check(Plan((LEFT,)), Actor(reaction_ms=REACTION_MS_MAX + 300))
     assert outcome(session, "motion") is UNDECIDED
     assert outcome(session, "relief") is LIVE
+
+
+def test_who_makes_every_move_in_turn_is_undecided() -> None:
+    """A recording, played until the plan is met."""
+    actor, parade = Actor(), [Move.RIGHT, Move.LEFT, Move.DOWN, Move.UP]
+    actor.obeys = lambda move: parade[0]
+    session, at_ms, progress = LivenessSession(PARADE, Level.STANDARD, 0.5), 1_000, None
+    while progress is None or not progress.finished:
+        seen = actor.observe(at_ms)
+        progress = session.observe(seen)
+        shown = parade[(at_ms - 1_000) // 1_200 % len(parade)] if at_ms > 2_000 else None
+        actor.obeys = lambda move, shown=shown: shown
+        if shown is not None:
+            actor.tell(at_ms, shown, None)
+        at_ms += 66 + at_ms % 5
+    assert outcome(session, "motion") is UNDECIDED
 
 
 # Relief
@@ -170,6 +187,24 @@ def test_an_answer_that_is_none_is_undecided(actor: Actor) -> None:
 def test_a_background_that_answers_like_the_face_is_on_the_same_sheet() -> None:
     assert flash(Actor(lit_behind=1.0)).cue().outcome is ATTACK
     assert flash(Actor(lit_behind=0.3)).cue().outcome is LIVE
+
+
+def test_a_mirror_over_the_face_is_glass() -> None:
+    """A display: it shines by itself, and its glass throws the same back everywhere."""
+    actor, photograph = Actor(), Actor(share=0.0)
+
+    def mirroring(at_ms: int) -> np.ndarray:
+        _, _, colour = actor.heard(at_ms)
+        light = (photograph.photograph(at_ms) / 255) ** 2.2
+        shadow = np.where(np.arange(240) < 120, 0.15, 1.0)[None, :, None]
+        shown = np.array(colour.rgb[::-1] if colour else (0, 0, 0)) / 255
+        lit = light * shadow + 0.04 * shown**2.2
+        return np.clip(255 * lit ** (1 / 2.2), 0, 255).astype(np.uint8)
+
+    actor.photograph = mirroring  # type: ignore[method-assign]
+    tracker = flash(actor)
+    assert tracker.answer().correlation > CORRELATION_MIN
+    assert tracker.cue().outcome is ATTACK
 
 
 def test_black_and_clipped_frames_cannot_be_read() -> None:

@@ -133,12 +133,16 @@ def small(big: Face) -> Face:
             Outcome.LIVE,
         ),
         (
-            [at(0, face(), embedding=unit(1)), at(50, face(), embedding=unit(2))],
+            [at(0, face(), embedding=unit(1)), at(50, face(), embedding=unit(3))],
             Outcome.ATTACK,
+        ),
+        (
+            [at(0, face(), embedding=unit(1)), at(50, face(), embedding=unit(6))],
+            Outcome.UNDECIDED,
         ),
     ],
     ids=["nothing", "one face", "gap", "backwards", "jump", "two people", "passer-by", "leaves",
-         "same person", "another person"],
+         "same person", "another person", "somebody like him"],
 )  # fmt: skip
 def test_continuity(seen: list[Observation], outcome: Outcome) -> None:
     assert observe(*seen) is outcome
