@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from face_engine.types import Embedding, Face
 from liveness.types import Cue, Observation, Outcome
 
-GAP_MS_MAX = 600
+GAP_MS_MAX = 1_200
 LOST_FRAMES_MAX = 8
 # Heads move at up to 2 m/s, some 13 face widths; what is more within a moment is a cut.
 JUMP_WIDTHS, JUMP_WIDTHS_PER_S = 0.45, 13.0
