@@ -24,7 +24,6 @@ from wire.messages import Source
 STILL_INTERVAL_MS = 40
 MISSED_FRAMES_MAX = 10
 OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 5_000, 2_000
-SIMULATED_INTERVAL_MS = 66
 _MISSING = {
     Source.CAMERA: "the camera is missing: check that it is plugged in",
     Source.STREAM: "the stream does not answer: check its address and password",
@@ -127,14 +126,16 @@ class Customer(Protocol):
 
     def follow(self, move: Move | None, at_ms: int, colour: Colour | None) -> None: ...
 
+    def next_ms(self, after_ms: int) -> int | None: ...
+
     def frame(self, at_ms: int) -> Frame: ...
 
 
 class SimulatedCamera:
-    """A rendered customer, who sees the screen, at the speed of a slow camera.
+    """A rendered customer, who sees the screen, before a rendered camera with its own jitter.
 
-    The customer's time advances by one interval a frame, so a machine that is slow makes no gap
-    in it, and the same seed looks the same at any load. It never runs before the true time: the
+    The customer's time goes from frame to frame, so a machine that is slow makes no gap in it,
+    and the same seed looks the same at any load. It never runs before the true time: the
     service refuses a plan that was carried out in less time than passed.
     """
 
@@ -146,8 +147,8 @@ class SimulatedCamera:
 
     def frames(self) -> Iterator[Frame]:
         self._at_ms = monotonic_ms()
-        while True:
-            self._at_ms += SIMULATED_INTERVAL_MS
+        while (following := self._customer.next_ms(self._at_ms)) is not None:
+            self._at_ms = following
             time.sleep(max(0, self._at_ms - monotonic_ms()) / 1000)
             yield self._customer.frame(self._at_ms)
 

@@ -1,4 +1,4 @@
-"""The simulated customer's time: one interval a frame, and never before the true time."""
+"""The simulated customer's time: from frame to frame, and never before the true time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from face_engine.types import Frame
-from liveness.challenge import Move
+from liveness.challenge import Colour, Move
 from terminal_client import camera
-from terminal_client.camera import SIMULATED_INTERVAL_MS, SimulatedCamera
+from terminal_client.camera import SimulatedCamera
+
+INTERVALS_MS = (60, 71, 66)
 
 
 class Machine:
@@ -19,6 +21,7 @@ class Machine:
     def __init__(self, busy_ms: list[int]) -> None:
         self.now_ms = 1_000_000.0
         self.busy_ms = busy_ms
+        self.frames = 0
 
     def monotonic_ms(self) -> int:
         return int(self.now_ms)
@@ -26,8 +29,12 @@ class Machine:
     def sleep(self, seconds: float) -> None:
         self.now_ms += seconds * 1000
 
-    def follow(self, move: Move | None, at_ms: int) -> None:
+    def follow(self, move: Move | None, at_ms: int, colour: Colour | None) -> None:
         pass
+
+    def next_ms(self, after_ms: int) -> int:
+        self.frames += 1
+        return after_ms + INTERVALS_MS[self.frames % 3]
 
     def frame(self, at_ms: int) -> Frame:
         assert at_ms <= self.now_ms + 1
@@ -46,6 +53,6 @@ def test_a_slow_machine_makes_no_gap_and_a_quick_one_does_not_hurry(
     machine.now_ms += 10_000  # what passed before the camera was looked at is no customer's time
     started_ms = machine.monotonic_ms()
     times = [frame.captured_at_ms for frame in islice(seen.frames(), 40)]
-    assert {later - earlier for earlier, later in pairwise([started_ms, *times])} == {
-        SIMULATED_INTERVAL_MS
-    }
+    assert {later - earlier for earlier, later in pairwise([started_ms, *times])} == set(
+        INTERVALS_MS
+    )
