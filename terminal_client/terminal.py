@@ -21,7 +21,7 @@ from face_engine.calibration import shipped
 from face_engine.engine import Engine
 from face_engine.quality import ENROLMENT, PROBE, find_flaw
 from face_engine.types import Frame as CameraFrame
-from liveness.types import Observation
+from liveness.types import Observation, Outcome
 from terminal_client.camera import Camera
 from terminal_client.ceremony import (
     COLOURS_UNREADABLE,
@@ -60,6 +60,7 @@ REGISTER, CHALLENGE, ATTEMPT, CONFIRM = (
     "/v1/confirmations",
 )
 SAME_PERSON_FMR = 1e-3
+ASKS_AGAIN = (Outcome.UNDECIDED.value, COLOURS_UNREADABLE)
 
 Actuator = Callable[[Decision], Completion]
 """Prints, dispenses or opens, and says whether it did."""
@@ -129,13 +130,15 @@ class Terminal:
         pin: str | None = None,
         holder_share: bytes | None = None,
         colours: bool = True,
+        tries: int = 2,
         act: Actuator = acted,
         on_prompt: OnPrompt = lambda _prompt: None,
     ) -> Ended:
         """One whole attempt. Raises :class:`TerminalError` where there is no decision.
 
         ``colours``: false for a person who opts out of them; one more move is then asked
-        instead, as it is in a second try where the colours could not be read.
+        instead, as it is in the next try where the colours could not be read. ``tries``: how
+        often, at most, a person is asked whose liveness stays undecided.
         """
         identity = self.identity
         key = self.keystore.signing_key(identity)
@@ -153,10 +156,11 @@ class Terminal:
         request = ceremony.ask(self.unix_ms())
         ended = ceremony.begin(send(self.transport, CHALLENGE, request))
         ended = ended or self._capture(ceremony, camera, on_prompt)
-        if ended is not None and ended.reason == COLOURS_UNREADABLE:
+        if ended is not None and ended.reason in ASKS_AGAIN and tries > 1:
             return self.attempt(
-                context, claim, camera, pin=pin, holder_share=holder_share, colours=False,
-                act=act, on_prompt=on_prompt,
+                context, claim, camera, pin=pin, holder_share=holder_share,
+                colours=colours and ended.reason != COLOURS_UNREADABLE,
+                tries=tries - 1, act=act, on_prompt=on_prompt,
             )  # fmt: skip
         if ended is not None:
             return ended
