@@ -18,6 +18,8 @@ from wire.messages import Colour, Level, LivenessPlan, Move, PlanStep
 STEPS_AT = {Level.NONE: 0, Level.PASSIVE: 1, Level.STANDARD: 2, Level.STRICT: 3}
 COLOURS_AT = {Level.NONE: 0, Level.PASSIVE: 0, Level.STANDARD: 8, Level.STRICT: 10}
 MOVES = tuple(Move)
+# Coming closer shows no relief, so it is never all that is asked.
+TURNS = MOVES[:4]
 COLOURS = tuple(Colour)
 HOLD_MS_MIN, HOLD_MS_SPAN = 300, 500
 WORD_BYTES = 4
@@ -33,7 +35,7 @@ def draw_plan(nonce: bytes, level: Level, *, colours: bool = True) -> LivenessPl
     words = _words(nonce, 2 * moves + shown)
     steps = tuple(
         PlanStep(move=move, hold_ms=HOLD_MS_MIN + word % HOLD_MS_SPAN)
-        for move, word in zip(_draw(MOVES, words[:moves]), words[moves:], strict=False)
+        for move, word in zip(_draw(MOVES if moves > 1 else TURNS, words[:moves]), words[moves:], strict=False)
     )
     return LivenessPlan(steps=steps, colours=tuple(_draw(COLOURS, words[2 * moves :])))
 
@@ -43,7 +45,7 @@ def plans_at(level: Level, *, colours: bool = True) -> int:
     shown, moves = COLOURS_AT[level], STEPS_AT[level]
     if shown and not colours:
         shown, moves = 0, moves + 1
-    return _orders(len(MOVES), moves) * _orders(len(COLOURS), shown)
+    return _orders(len(MOVES if moves > 1 else TURNS), moves) * _orders(len(COLOURS), shown)
 
 
 def _orders(choices: int, length: int) -> int:
