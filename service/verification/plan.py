@@ -35,7 +35,9 @@ def draw_plan(nonce: bytes, level: Level, *, colours: bool = True) -> LivenessPl
     words = _words(nonce, 2 * moves + shown)
     steps = tuple(
         PlanStep(move=move, hold_ms=HOLD_MS_MIN + word % HOLD_MS_SPAN)
-        for move, word in zip(_draw(MOVES if moves > 1 else TURNS, words[:moves]), words[moves:], strict=False)
+        for move, word in zip(
+            _draw(MOVES if moves > 1 else TURNS, words[:moves]), words[moves:], strict=False
+        )
     )
     return LivenessPlan(steps=steps, colours=tuple(_draw(COLOURS, words[2 * moves :])))
 
