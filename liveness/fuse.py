@@ -2,7 +2,7 @@
 
 Guarantees: any attack found is an attack, however strong the other cues; a cue that the level
 requires and that is missing or undecided leaves the verdict undecided, never live. Where the
-pack has no passive network, the level ``passive`` requires motion instead.
+passive network is missing or cannot tell, the level ``passive`` requires motion instead.
 """
 
 from __future__ import annotations

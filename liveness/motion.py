@@ -38,7 +38,8 @@ STARTED = 0.3
 HELD_MS_MAX = 6_000
 # How far another direction may go meanwhile: landmarks nod a little when a head turns.
 STRAY = {Move.LEFT: 1.4, Move.RIGHT: 1.4, Move.UP: 2.4, Move.DOWN: 2.4, Move.CLOSER: 1.2}
-STRAY_OPPOSITE = 1.2
+OPPOSITE_FACTOR = 0.85
+ASTRAY_FRAMES_MAX = 3
 OPPOSITE = {
     Move.LEFT: Move.RIGHT,
     Move.RIGHT: Move.LEFT,
@@ -92,7 +93,7 @@ class MotionTracker:
     _held_since_ms: int | None = None
     _began_ms: int | None = None
     _late: bool = False
-    _astray: bool = False
+    _astray_frames: int = 0
     _settled: set[Move] = field(default_factory=set)
     _held: tuple[int, Move] | None = None
 
@@ -176,9 +177,8 @@ class MotionTracker:
             if extent < BACK_MAX:
                 self._settled.add(move)
             elif move is not asked and move in self._settled:
-                self._astray |= extent > (
-                    STRAY_OPPOSITE if OPPOSITE.get(asked) is move else STRAY[move]
-                )
+                factor = OPPOSITE_FACTOR if OPPOSITE.get(asked) is move else 1.0
+                self._astray_frames += extent > STRAY[move] * factor
 
     def _extent(self, move: Move, pose: Pose) -> float:
         """How far the pose goes in the move's direction: 1 is enough."""
@@ -194,6 +194,7 @@ class MotionTracker:
         }[move]
 
     def cue(self) -> Cue:
-        if self.finished and self.plan.steps and not (self._late or self._astray):
+        astray = self._astray_frames > ASTRAY_FRAMES_MAX
+        if self.finished and self.plan.steps and not (self._late or astray):
             return Cue(name="motion", score=1.0, outcome=Outcome.LIVE)
         return Cue(name="motion", score=0.5, outcome=Outcome.UNDECIDED)

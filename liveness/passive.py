@@ -12,7 +12,8 @@ from statistics import median
 from liveness.types import Cue, Observation, Outcome
 
 FRAMES_MIN = 5
-LIVE_MIN = 0.7
+# Where the network decides alone, and where motion, relief and flash must say live, too.
+ALONE_LIVE_MIN, BESIDE_LIVE_MIN = 0.7, 0.4
 ATTACK_MAX = 0.15
 
 
@@ -20,6 +21,7 @@ ATTACK_MAX = 0.15
 class PassiveTracker:
     """Feed it the frames that are not lit by a colour."""
 
+    live_min: float = ALONE_LIVE_MIN
     _scores: list[float] = field(default_factory=list)
 
     @property
@@ -40,7 +42,7 @@ class PassiveTracker:
             return None
         middle = median(self._scores)
         outcome = Outcome.UNDECIDED
-        if len(self._scores) >= FRAMES_MIN and middle >= LIVE_MIN:
+        if len(self._scores) >= FRAMES_MIN and middle >= self.live_min:
             outcome = Outcome.LIVE
         elif len(self._scores) >= FRAMES_MIN and middle <= ATTACK_MAX:
             outcome = Outcome.ATTACK

@@ -17,9 +17,9 @@ from liveness.challenge import Colour, Move, Plan
 from liveness.continuity import ContinuityTracker
 from liveness.flash import FlashTracker, ShownColour
 from liveness.fuse import fuse, required
-from liveness.injection import InjectionTracker
+from liveness.injection import FRAMES_MIN, InjectionTracker
 from liveness.motion import DoneStep, MotionTracker
-from liveness.passive import FRAMES_MIN, PassiveTracker
+from liveness.passive import ALONE_LIVE_MIN, BESIDE_LIVE_MIN, PassiveTracker
 from liveness.relief import ReliefTracker
 from liveness.texture import TextureTracker
 from liveness.types import Cue, Level, Observation, Outcome, Verdict
@@ -52,7 +52,7 @@ class LivenessSession:
     _motion: MotionTracker = field(init=False)
     _relief: ReliefTracker = field(default_factory=ReliefTracker)
     _flash: FlashTracker = field(init=False)
-    _passive: PassiveTracker = field(default_factory=PassiveTracker)
+    _passive: PassiveTracker = field(init=False)
     _texture: TextureTracker = field(default_factory=TextureTracker)
     _continuity: ContinuityTracker = field(init=False)
     _injection: InjectionTracker = field(default_factory=InjectionTracker)
@@ -60,6 +60,8 @@ class LivenessSession:
     def __post_init__(self) -> None:
         self._motion = MotionTracker(self.plan)
         self._flash = FlashTracker(self.plan.colours)
+        alone = self.level is Level.PASSIVE
+        self._passive = PassiveTracker(ALONE_LIVE_MIN if alone else BESIDE_LIVE_MIN)
         self._continuity = ContinuityTracker(self.same_person_min)
 
     def observe(self, seen: Observation) -> Progress:
@@ -77,7 +79,8 @@ class LivenessSession:
     def _look(self, face: Face, seen: Observation) -> None:
         at_ms, pixels = seen.captured_at_ms, seen.pixels
         asked, moved = self._motion.baseline is not None, self._motion.finished
-        self._motion.observe(face, at_ms)
+        if self._needs("motion"):
+            self._motion.observe(face, at_ms)
         held = self._motion.held
         if pixels is not None and held is not None:
             self._relief.observe(pixels, face, at_ms, *held)
@@ -101,7 +104,7 @@ class LivenessSession:
         over = at_ms - self._first_at_ms >= DURATION_MS_MAX or self.frames >= FRAMES_MAX
         moved = not self._needs("motion") or self._motion.finished
         flashed = not self._needs("flash") or self._flash.finished
-        looked = self._passive.enough and self.frames >= FRAMES_MIN
+        looked = self._passive.enough and self.frames > FRAMES_MIN
         enough = self.level is Level.NONE or (moved and flashed and looked and self._seen_again)
         return Progress(
             move=self.move,
@@ -148,9 +151,18 @@ class LivenessSession:
             return True
         return self._embedded[1] + self._embedded[2] >= EMBEDDINGS[1]
 
+    @property
+    def _relies_on_network(self) -> bool:
+        """Whether there is one, and at the level passive whether it can tell: a move answers
+        where it cannot."""
+        cue = self._passive.cue()
+        if cue is None or self.level is not Level.PASSIVE or self.frames <= FRAMES_MIN:
+            return cue is not None
+        return cue.outcome is not Outcome.UNDECIDED
+
     def _needs(self, cue: str) -> bool:
         return cue in required(
-            self.level, has_passive=self._passive.has_network, has_colours=bool(self.plan.colours)
+            self.level, has_passive=self._relies_on_network, has_colours=bool(self.plan.colours)
         )
 
     @property
@@ -184,7 +196,7 @@ class LivenessSession:
         flash = cues.pop("flash", None)
         if flash is None or flash.outcome is not Outcome.UNDECIDED:
             return False
-        has_passive = self._passive.has_network
+        has_passive = self._relies_on_network
         others = fuse([*cues.values()], self.level, has_passive=has_passive, has_colours=False)
         return others.outcome is Outcome.LIVE
 
@@ -207,6 +219,6 @@ class LivenessSession:
         return fuse(
             [cue for cue in cues if cue is not None],
             self.level,
-            has_passive=self._passive.has_network,
+            has_passive=self._relies_on_network,
             has_colours=bool(self.plan.colours),
         )

@@ -23,7 +23,7 @@ from face_engine.quality import ENROLMENT, PROBE, assess, find_flaw
 from face_engine.templates import Candidate
 from face_engine.types import Face, Pixels
 from face_engine.types import Frame as CameraFrame
-from liveness.types import Observation
+from liveness.types import Observation, Outcome
 from terminal_client.camera import Camera
 from terminal_client.ceremony import COLOURS_UNREADABLE, Ceremony, Ended, Frame, Prompt
 from terminal_client.device import Device
@@ -37,6 +37,8 @@ from wire.messages import Completion, Context, Decision, EnrolmentContext, Payme
 CHALLENGE = "/v1/challenges"
 SAME_PERSON_FMR, REFERENCE_FMR = 1e-3, 1e-4
 QUALITY_MIN = 0.01
+ASKS_AGAIN = (Outcome.UNDECIDED.value, COLOURS_UNREADABLE)
+TRIES_MAX = 3
 
 Actuator = Callable[[Decision], Completion]
 """Prints, dispenses or opens, and says whether it did."""
@@ -76,13 +78,15 @@ class Terminal(Device):
         pin: str | PinPad | None = None,
         holder_share: bytes | None = None,
         colours: bool = True,
+        tries: int = TRIES_MAX,
         act: Actuator = acted,
         on_prompt: OnPrompt = lambda _prompt: None,
     ) -> Ended:
         """One whole attempt. Raises :class:`TerminalError` where there is no decision.
 
         ``colours``: false for a person who opts out of them; one more move is then asked
-        instead, as it is in a second try where the colours could not be read.
+        instead, as it is in the next try where the colours could not be read. ``tries``: how
+        often, at most, a person is asked whose liveness stays undecided.
         """
         identity = self.identity
         key = self.keystore.signing_key(identity)
@@ -101,10 +105,11 @@ class Terminal(Device):
         request = ceremony.ask(self.unix_ms())
         ended = ceremony.begin(send(self.transport, CHALLENGE, request))
         ended = ended or self._capture(ceremony, camera, on_prompt)
-        if ended is not None and ended.reason == COLOURS_UNREADABLE:
+        if ended is not None and ended.reason in ASKS_AGAIN and tries > 1:
             return self.attempt(
-                context, claim, camera, pin=pin, holder_share=holder_share, colours=False,
-                act=act, on_prompt=on_prompt,
+                context, claim, camera, pin=pin, holder_share=holder_share,
+                colours=colours and ended.reason != COLOURS_UNREADABLE,
+                tries=tries - 1, act=act, on_prompt=on_prompt,
             )  # fmt: skip
         if ended is not None:
             return ended

@@ -84,6 +84,18 @@ def test_who_makes_every_move_in_turn_is_undecided() -> None:
     assert outcome(session, "motion") is UNDECIDED
 
 
+@pytest.mark.parametrize(
+    ("passive", "asked"), [(0.95, 0), (0.4, 1), (None, 1)], ids=["sure", "unsure", "no network"]
+)
+def test_at_the_level_passive_a_move_answers_where_the_network_cannot(
+    passive: float | None, asked: int
+) -> None:
+    session = LivenessSession(Plan((LEFT,)), Level.PASSIVE, 0.5)
+    perform(session, Actor(), passive=passive)
+    assert session.verdict().outcome is LIVE
+    assert len(session.steps) == asked
+
+
 # Relief
 
 

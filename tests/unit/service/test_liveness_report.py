@@ -14,7 +14,16 @@ from service.verification.liveness import (
     REACTION_MS_MIN,
     check_report,
 )
-from service.verification.plan import COLOURS, COLOURS_AT, MOVES, STEPS_AT, draw_plan, plans_at
+from service.verification.plan import (
+    COLOURS,
+    COLOURS_AT,
+    MOVES,
+    STEPS_AT,
+    TURNS,
+    draw_plan,
+    move_orders,
+    plans_at,
+)
 from wire.denial import Denial
 from wire.messages import (
     ColourTiming,
@@ -176,27 +185,30 @@ def test_plans_follow_from_the_nonce_and_nothing_follows_itself() -> None:
 
 
 def test_there_are_more_than_a_million_plans_whatever_the_holds() -> None:
-    def orders(every: tuple[object, ...], length: int) -> int:
-        return sum(
-            all(one is not two for one, two in itertools.pairwise(order))
-            for order in itertools.product(every, repeat=length)
-        )
-
-    moves = orders(MOVES, STEPS_AT[Level.STANDARD])
-    colours = orders(COLOURS, COLOURS_AT[Level.STANDARD])
-    assert plans_at(Level.STANDARD) == moves * colours >= 2**20
+    colours = 5 * 4**7
+    assert plans_at(Level.STANDARD) == len(move_orders(2)) * colours >= 2**20
     assert plans_at(Level.STRICT) > plans_at(Level.STANDARD)
-    assert plans_at(Level.STANDARD, colours=False) == orders(MOVES, 3)
+    assert plans_at(Level.STANDARD, colours=False) == len(move_orders(3))
+
+
+@pytest.mark.parametrize(("length", "number"), [(0, 1), (1, 2), (2, 14), (3, 68)])
+def test_every_order_of_moves_turns_the_head_to_a_side(length: int, number: int) -> None:
+    orders = move_orders(length)
+    assert len(set(orders)) == len(orders) == number
+    for order in orders:
+        assert not order or TURNS.intersection(order)
+        assert all(one is not two for one, two in itertools.pairwise(order))
 
 
 def test_every_order_is_drawn_about_as_often_as_another() -> None:
     plans = [draw_plan(number.to_bytes(32), Level.STANDARD) for number in range(4_000)]
-    for orders in (
-        Counter(tuple(step.move for step in plan.steps) for plan in plans),
-        Counter(plan.colours[-2:] for plan in plans),
+    for orders, number in (
+        (Counter(tuple(step.move for step in plan.steps) for plan in plans), 14),
+        (Counter(plan.colours[-2:] for plan in plans), 5 * 4),
     ):
-        assert len(orders) == 5 * 4
-        assert all(130 < drawn < 270 for drawn in orders.values())
+        assert len(orders) == number
+        even = len(plans) / number
+        assert all(0.65 * even < drawn < 1.35 * even for drawn in orders.values())
 
 
 def test_no_plan_flashes_more_than_three_times_a_second_nor_in_saturated_red() -> None:

@@ -126,7 +126,10 @@ def test_the_numbers_are_those_of_the_code(text: str) -> None:
     assert text in ONE_LINE
 
 
-def test_the_plan_has_as_many_steps_as_the_document_says() -> None:
-    numbers = ", ".join(str(plan.STEPS_AT[level]) for level in messages.Level)
+def test_the_plan_is_as_long_as_the_document_says() -> None:
+    moves, colours = (
+        ", ".join(str(numbers[level]) for level in messages.Level)
+        for numbers in (plan.STEPS_AT, plan.COLOURS_AT)
+    )
     names = ", ".join(level.name.lower() for level in messages.Level)
-    assert f"`n` be {numbers} steps for the levels {names}" in ONE_LINE
+    assert f"`n` be {moves} moves and `c` {colours} colours for the levels {names}" in ONE_LINE
