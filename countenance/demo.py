@@ -60,6 +60,8 @@ from wire.money import Money
 
 CURRENCY = "EUR"
 PIN = "2468"
+# A rendered head nods and comes closer less plainly than a person, and is asked again more often.
+TRIES_MAX = 6
 START_MONEY = Money(amount_minor=50_000, currency=CURRENCY)
 EXPECTED = {
     "payment_genuine": "approved",
@@ -252,7 +254,9 @@ class MainJob:
         context = EnrolmentContext(
             account=account, consent_version=default_policy().consent_version
         )
-        said = outcome(station.attempt(context, claim, self._customer(portrait), pin=PIN))
+        said = outcome(
+            station.attempt(context, claim, self._customer(portrait), pin=PIN, tries=TRIES_MAX)
+        )
         self._say("a customer agrees, shows the face and chooses a PIN", said)
         if said != "approved":
             raise RuntimeError(f"the enrolment was {said}")
@@ -267,7 +271,9 @@ class MainJob:
         act: Actuator = acted,
     ) -> str:
         camera = self._customer(portrait)
-        said = outcome(terminal.attempt(context, "card:0001", camera, pin=PIN, act=act))
+        said = outcome(
+            terminal.attempt(context, "card:0001", camera, pin=PIN, act=act, tries=TRIES_MAX)
+        )
         self._say(f"{terminal.identity.kind.name.lower()}: {what}", said)
         return said
 
