@@ -28,7 +28,7 @@ class StoredReference:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampledReference:
     reference: StoredReference
-    wrapped_key: bytes
+    wrapped_key: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

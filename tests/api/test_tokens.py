@@ -135,7 +135,8 @@ def test_a_merchant_sees_only_its_own(house: House) -> None:
     assert problem_of(theirs.post("/terminals", json=wanted)) == "not_found"
     assert problem_of(mine.post("/terminals", json={"kind": "atm", "name": "A"})) == "not_found"
     assert mine.post("/terminals", json=wanted).status_code == 201
-    assert mine.get("/terminals").json["items"][0]["site"] == "Gate"
+    sites = {each["name"]: each["site"] for each in mine.get("/terminals").json["items"]}
+    assert sites["Till"] == "Gate"
     assert mine.post(f"/terminals/{store}/revoke").status_code == 200
     assert problem_of(mine.post(f"/terminals/{store}/revoke")) == "terminal_revoked"
 

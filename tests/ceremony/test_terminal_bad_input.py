@@ -135,7 +135,7 @@ def test_a_bad_picture_ends_with_what_is_wrong(
         ("[/red].mp4", "there is no camera, file or folder [/red].mp4"),
         ("empty", "holds no picture"),
         ("words.jpg", "not a picture that can be read here"),
-        ("zero.png", "damaged"),
+        ("zero.png", "not a picture that can be read here"),
         ("words.txt", "no video that can be read here"),
         ("simulated:words.jpg", "not a picture that can be read here"),
         ("simulated:black.png", "shows no face"),
