@@ -21,11 +21,18 @@ COMMANDS = {
     "calibrate": ("countenance.commands.calibrate", "Make a pack's calibration from photos."),
     "demo": ("countenance.commands.demo", "The whole system on this machine, on real photos."),
     "door": ("countenance.commands.door", "Doors and who may open them."),
-    "evaluate": ("countenance.commands.evaluate", "Measure a pack on photos of known people."),
+    "evaluate": (
+        "countenance.commands.evaluate",
+        "Measure a pack on photos, and liveness on attacks.",
+    ),
     "ledger": ("countenance.commands.ledger", "Prove that money balances; refunds, late cash."),
     "merchant": ("countenance.commands.merchant", "Merchants and what they earned."),
     "migrate": ("countenance.commands.migrate", "Bring the database schema up to date."),
     "models": ("countenance.commands.models", "Model packs: list, pull, verify, convert."),
+    "population": (
+        "countenance.commands.population",
+        "Whether the enrolled people match each other too often.",
+    ),
     "serve": ("countenance.commands.serve", "Run the verification service."),
     "terminal": ("countenance.commands.terminal", "Terminals: set them up and run them."),
     "token": ("countenance.commands.token", "API tokens: add, list, revoke."),
@@ -47,18 +54,21 @@ EXTRA_OF_MODULE = {
 
 
 class LazyGroup(click.Group):
-    """``lazy`` maps a command's name to its module (``module:function``) and help line."""
+    """``lazy`` maps a command's name to its module (``module:function``) and help line.
+
+    Commands that need no more than the group itself may be added as to any group.
+    """
 
     def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.lazy = lazy
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(self.lazy)
+        return sorted({*self.lazy, *self.commands})
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in self.lazy:
-            return None
+            return super().get_command(ctx, name)
         module, _, function = self.lazy[name][0].partition(":")
         try:
             command: click.Command = getattr(importlib.import_module(module), function or name)
@@ -76,8 +86,10 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        texts = {name: command.get_short_help_str() for name, command in self.commands.items()}
+        texts |= {name: text for name, (_, text) in self.lazy.items()}
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in sorted(self.lazy.items())])
+            formatter.write_dl(sorted(texts.items()))
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})

@@ -60,6 +60,8 @@ from wire.money import Money
 
 CURRENCY = "EUR"
 PIN = "2468"
+# A rendered head nods and comes closer less plainly than a person, and is asked again more often.
+TRIES_MAX = 6
 START_MONEY = Money(amount_minor=50_000, currency=CURRENCY)
 EXPECTED = {
     "payment_genuine": "approved",
@@ -83,9 +85,9 @@ class TimedTransport:
         self.decision_ms: list[float] = []
         self.evidence = b""
 
-    def exchange(self, path: str, body: bytes) -> Reply:
+    def exchange(self, path: str, body: bytes, *, timeout_s: float) -> Reply:
         started = time.perf_counter()
-        reply = self._http.exchange(path, body)
+        reply = self._http.exchange(path, body, timeout_s=timeout_s)
         if path == ATTEMPT:
             self.decision_ms.append((time.perf_counter() - started) * 1000)
             self.evidence = body
@@ -119,6 +121,7 @@ class Shop:
         )
         terminal = Terminal.open(self.home / kind.name.lower(), self.transport, self.engine)
         terminal.register(code, kind)
+        terminal.has_colours = True
         self.terminals.append(terminal)
         return terminal
 
@@ -251,7 +254,9 @@ class MainJob:
         context = EnrolmentContext(
             account=account, consent_version=default_policy().consent_version
         )
-        said = outcome(station.attempt(context, claim, self._customer(portrait), pin=PIN))
+        said = outcome(
+            station.attempt(context, claim, self._customer(portrait), pin=PIN, tries=TRIES_MAX)
+        )
         self._say("a customer agrees, shows the face and chooses a PIN", said)
         if said != "approved":
             raise RuntimeError(f"the enrolment was {said}")
@@ -266,7 +271,9 @@ class MainJob:
         act: Actuator = acted,
     ) -> str:
         camera = self._customer(portrait)
-        said = outcome(terminal.attempt(context, "card:0001", camera, pin=PIN, act=act))
+        said = outcome(
+            terminal.attempt(context, "card:0001", camera, pin=PIN, act=act, tries=TRIES_MAX)
+        )
         self._say(f"{terminal.identity.kind.name.lower()}: {what}", said)
         return said
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 console = Console()
 err_console = Console(stderr=True)
@@ -42,3 +44,24 @@ def fail(what: str, *, why: str = "", todo: str = "", exit_code: int = 1) -> NoR
 def emit_json(value: object) -> None:
     """Prints one JSON document on one line of standard output."""
     click.echo(json.dumps(value, separators=(",", ":"), sort_keys=True))
+
+
+def progress() -> Progress:
+    """A bar on standard error, gone when it is done."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=err_console,
+        transient=True,
+    )
+
+
+def write_document(path: Path, document: str, out: Console) -> None:
+    """Writes a report, or ends the command."""
+    try:
+        path.write_text(document, encoding="utf-8")
+    except OSError as error:
+        fail(f"{path} cannot be written", why=error.strerror or "", todo="choose another file")
+    out.print(f"[green]✓[/] {path}", highlight=False)

@@ -1,8 +1,8 @@
 """One person, without a cut, from the first frame to the last.
 
-Guarantees: two faces that follow each other, a face that jumps, or an embedding that is
-another person's is an attack; a face that is lost, frames that stop or run backwards, and a
-second face beside the first are undecided.
+Guarantees: a face that jumps and an embedding that is clearly another person's are an attack; an
+embedding in between, a face that is lost, frames that stop or run backwards, and a second face
+beside the first are undecided.
 """
 
 from __future__ import annotations
@@ -10,26 +10,31 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from face_engine.types import Embedding, Face
 from liveness.types import Cue, Observation, Outcome
 
-GAP_MS_MAX = 600
+GAP_MS_MAX = 1_200
 LOST_FRAMES_MAX = 8
-JUMP_WIDTHS_MAX = 0.7
+# Heads move at up to 2 m/s, some 13 face widths; what is more within a moment is a cut.
+JUMP_WIDTHS, JUMP_WIDTHS_PER_S = 0.45, 13.0
 JUMP_WITHIN_MS = 150
 SECOND_FACE_RATIO = 0.5
+# A turned or blurred face is less like itself; far less is another's.
+ANOTHER_PERSON = 0.5
 
 
 @dataclass(slots=True)
 class ContinuityTracker:
-    """``same_person_min`` is the cosine below which two embeddings are two people."""
+    """``same_person_min`` is the cosine below which two embeddings are two people; each is
+    compared with the mean of those before it."""
 
     same_person_min: float
     _last_at_ms: int | None = None
     _last_face: Face | None = None
     _last_face_at_ms: int = 0
-    _first: Embedding | None = None
+    _sum: NDArray[np.float64] | None = None
     _lost: int = 0
     _findings: dict[str, Outcome] = field(default_factory=dict)
 
@@ -55,18 +60,25 @@ class ContinuityTracker:
     def _compare(self, face: Face, at_ms: int, embedding: Embedding | None) -> None:
         last, self._last_face = self._last_face, face
         last_at_ms, self._last_face_at_ms = self._last_face_at_ms, at_ms
-        if last is not None and at_ms - last_at_ms <= JUMP_WITHIN_MS:
+        if last is not None and 0 < at_ms - last_at_ms <= JUMP_WITHIN_MS:
             moved = np.linalg.norm(face.landmarks.mean(axis=0) - last.landmarks.mean(axis=0))
-            if moved > JUMP_WIDTHS_MAX * last.width:
+            can_move = JUMP_WIDTHS + JUMP_WIDTHS_PER_S * (at_ms - last_at_ms) / 1000
+            if moved > can_move * last.width:
                 self._find("jump", Outcome.ATTACK)
         if embedding is None:
             return
-        self._first = self._first or embedding
-        if float(self._first.vector @ embedding.vector) < self.same_person_min:
-            self._find("person", Outcome.ATTACK)
+        if self._sum is None:
+            self._sum = np.zeros(embedding.vector.size)
+        else:
+            cosine = float(self._sum @ embedding.vector) / float(np.linalg.norm(self._sum))
+            if cosine < self.same_person_min:
+                other = cosine < self.same_person_min * ANOTHER_PERSON
+                self._find("person", Outcome.ATTACK if other else Outcome.UNDECIDED)
+        self._sum += embedding.vector
 
     def _find(self, what: str, outcome: Outcome) -> None:
-        self._findings[what] = outcome
+        if self._findings.get(what) is not Outcome.ATTACK:
+            self._findings[what] = outcome
 
     def cue(self) -> Cue:
         outcomes = set(self._findings.values())

@@ -1,4 +1,4 @@
-"""Does the face move as a solid head, and as it was asked to?
+"""Does the face do what it is asked, when it is asked?
 
 Physics: five landmarks are read in the face's own affine frame, whose origin is the middle
 between the eyes, whose first axis runs from eye to eye, and whose second to the middle of the
@@ -8,12 +8,12 @@ plane. On a head the nose stands out of that plane, so turning moves it along th
 and nodding along the second: by about 0.45 tan(angle) of the distance between the eyes.
 Source: Koenderink and van Doorn, Affine structure from motion (1991).
 
-Guarantees: a step counts only if its move begins after it was asked for and is held as long as
-asked. A face that foreshortens as a tilted sheet does, while the nose stays in the plane, is
-called an attack.
+Guarantees: a step counts only if its move begins after people can react and is held as long as
+asked. Where one begins later than people take, or another move comes before it, the outcome is
+undecided: a recording that shows every move in turn answers no plan.
 
-Limits, in plain words: a sheet bent around a vertical axis, a mask, or a video that follows the
-plan moves the nose, too. This cue alone does not stop them.
+Limits, in plain words: a bent sheet, a mask, or a video that follows the plan moves the nose,
+too. This cue alone does not stop them: :mod:`liveness.relief` and the others must agree.
 """
 
 from __future__ import annotations
@@ -22,50 +22,54 @@ from dataclasses import dataclass, field
 from statistics import median
 
 import numpy as np
-from numpy.typing import NDArray
 
 from face_engine.types import Face
 from liveness.challenge import Move, Plan
 from liveness.types import Cue, Outcome
+from liveness.view import affine_frame
 
 BASELINE_FRAMES = 5
 FRONTAL_MAX = 0.2
 TURN_MIN = 0.13
 NOD_MIN = 0.065
 CLOSER_MIN = 0.22
-REACTION_MS_MIN = 100
-FLAT_FORESHORTENING = 0.14
-FLAT_PARALLAX_MAX = 0.05
-FLAT_FRAMES = 3
+REACTION_MS_MIN, REACTION_MS_MAX = 100, 2_500
+STARTED = 0.3
+HELD_MS_MAX = 6_000
+# How far another direction may go meanwhile: landmarks nod a little when a head turns.
+STRAY = {Move.LEFT: 1.4, Move.RIGHT: 1.4, Move.UP: 2.4, Move.DOWN: 2.4, Move.CLOSER: 1.2}
+OPPOSITE_FACTOR = 0.85
+ASTRAY_FRAMES_MAX = 3
+OPPOSITE = {
+    Move.LEFT: Move.RIGHT,
+    Move.RIGHT: Move.LEFT,
+    Move.UP: Move.DOWN,
+    Move.DOWN: Move.UP,
+}
+BACK_MAX = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """The nose in the face's affine frame, and the frame's own size and shape.
+    """The nose in the face's affine frame, and the frame's own size.
 
     ``turn`` grows towards the picture's right, which is the person's left; ``nod`` grows
-    downwards; ``size`` is the log of the frame's area in pixels; ``aspect`` the log of its
-    width over its height.
+    downwards; ``size`` is the log of the frame's side in pixels.
     """
 
     turn: float
     nod: float
     size: float
-    aspect: float
 
 
 def read_pose(face: Face) -> Pose | None:
     """None for landmarks that span no frame."""
-    points: NDArray[np.float64] = face.landmarks.astype(np.float64)
-    left_eye, right_eye, nose, mouth_left, mouth_right = points
-    origin = (left_eye + right_eye) / 2
-    across, down = right_eye - left_eye, (mouth_left + mouth_right) / 2 - origin
-    area = float(across[0] * down[1] - across[1] * down[0])
-    if area < 1.0:
+    frame = affine_frame(face)
+    if frame is None:
         return None
-    turn, nod = np.linalg.solve(np.column_stack([across, down]), nose - origin)
-    aspect = float(np.log(np.linalg.norm(across) / np.linalg.norm(down)))
-    return Pose(float(turn), float(nod), float(np.log(area)) / 2, aspect)
+    axes = frame[:, :2]
+    turn, nod = np.linalg.solve(axes, face.landmarks[2] - frame[:, 2])
+    return Pose(float(turn), float(nod), float(np.log(np.linalg.det(axes))) / 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +91,11 @@ class MotionTracker:
     baseline: Pose | None = None
     _asked_at_ms: int = 0
     _held_since_ms: int | None = None
-    _flat_frames: int = 0
+    _began_ms: int | None = None
+    _late: bool = False
+    _astray_frames: int = 0
+    _settled: set[Move] = field(default_factory=set)
+    _held: tuple[int, Move] | None = None
 
     @property
     def finished(self) -> bool:
@@ -100,7 +108,21 @@ class MotionTracker:
             return None
         return self.plan.steps[len(self.done)].move
 
+    @property
+    def held(self) -> tuple[int, Move] | None:
+        """The step that the last frame showed as asked, by its place in the plan."""
+        return self._held
+
+    @property
+    def frontal(self) -> bool:
+        """Whether the last frame showed the pose of before the first move."""
+        if self.baseline is None or not self.poses:
+            return False
+        pose = self.poses[-1][1]
+        return all(abs(self._extent(move, pose)) < BACK_MAX for move in Move)
+
     def observe(self, face: Face, at_ms: int) -> None:
+        self._held = None
         pose = read_pose(face)
         if pose is None:
             return
@@ -108,7 +130,6 @@ class MotionTracker:
         if self.baseline is None:
             self._settle(at_ms)
             return
-        self._look_for_flatness(pose)
         if not self.finished:
             self._follow(pose, at_ms)
 
@@ -123,24 +144,41 @@ class MotionTracker:
             median(turns),
             median(pose.nod for pose in recent),
             median(pose.size for pose in recent),
-            median(pose.aspect for pose in recent),
         )
         self._asked_at_ms = at_ms
 
     def _follow(self, pose: Pose, at_ms: int) -> None:
         step = self.plan.steps[len(self.done)]
-        if self._extent(step.move, pose) < 1.0:
+        extent = self._extent(step.move, pose)
+        self._look_astray(step.move, pose)
+        if self._began_ms is None and extent > STARTED:
+            self._began_ms = at_ms
+            self._late |= at_ms - self._asked_at_ms > REACTION_MS_MAX
+        if extent < 1.0:
             self._held_since_ms = None
             return
         if self._held_since_ms is None:
             if at_ms - self._asked_at_ms < REACTION_MS_MIN:
                 return
             self._held_since_ms = at_ms
+            self._late |= at_ms - self._asked_at_ms > HELD_MS_MAX
+        self._held = (len(self.done), step.move)
         if at_ms - self._held_since_ms >= step.hold_ms:
             self.done.append(
                 DoneStep(move=step.move, started_ms=self._held_since_ms, ended_ms=at_ms)
             )
-            self._asked_at_ms, self._held_since_ms = at_ms, None
+            self._asked_at_ms, self._held_since_ms, self._began_ms = at_ms, None, None
+            self._settled.clear()
+
+    def _look_astray(self, asked: Move, pose: Pose) -> None:
+        """Notes a move that was not asked for, and that is no rest of the one before."""
+        for move in Move:
+            extent = self._extent(move, pose)
+            if extent < BACK_MAX:
+                self._settled.add(move)
+            elif move is not asked and move in self._settled:
+                factor = OPPOSITE_FACTOR if OPPOSITE.get(asked) is move else 1.0
+                self._astray_frames += extent > STRAY[move] * factor
 
     def _extent(self, move: Move, pose: Pose) -> float:
         """How far the pose goes in the move's direction: 1 is enough."""
@@ -155,18 +193,8 @@ class MotionTracker:
             Move.CLOSER: (pose.size - base.size) / CLOSER_MIN,
         }[move]
 
-    def _look_for_flatness(self, pose: Pose) -> None:
-        base = self.baseline
-        if base is None:
-            return
-        foreshortened = abs(pose.aspect - base.aspect) > FLAT_FORESHORTENING
-        parallax = max(abs(pose.turn - base.turn), abs(pose.nod - base.nod))
-        if foreshortened and parallax < FLAT_PARALLAX_MAX:
-            self._flat_frames += 1
-
     def cue(self) -> Cue:
-        if self._flat_frames >= FLAT_FRAMES:
-            return Cue(name="motion", score=0.0, outcome=Outcome.ATTACK)
-        if self.finished and self.plan.steps:
+        astray = self._astray_frames > ASTRAY_FRAMES_MAX
+        if self.finished and self.plan.steps and not (self._late or astray):
             return Cue(name="motion", score=1.0, outcome=Outcome.LIVE)
         return Cue(name="motion", score=0.5, outcome=Outcome.UNDECIDED)

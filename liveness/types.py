@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from face_engine.types import Embedding, Face
+from face_engine.types import Embedding, Face, Pixels
 
 
 class Outcome(StrEnum):
@@ -46,11 +46,13 @@ class Verdict:
 class Observation:
     """One frame, looked at. ``faces`` are all that were found, largest first.
 
-    ``passive`` is the passive network's probability of a live face, None without one;
+    ``pixels`` is the frame itself, (height, width, 3) uint8, BGR; ``passive`` the passive
+    network's probability of a live face, None without one;
     ``embedding`` is None for frames that were not embedded.
     """
 
     captured_at_ms: int
     faces: tuple[Face, ...]
+    pixels: Pixels | None = None
     passive: float | None = None
     embedding: Embedding | None = None

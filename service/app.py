@@ -7,11 +7,14 @@ under ``/api`` is a problem (RFC 9457).
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from flask import Flask, Response, current_app, request
 from flask_openapi3.openapi import OpenAPI
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from service.authorize import Authorizer
+from service.clock import unix_ms
 from service.db import Database
 from service.errors import Unavailable
 from service.http import accounts, audit, doors, merchants, terminals
@@ -23,7 +26,9 @@ from service.http.models import Problem
 from service.http.problems import ProblemError, of_status
 from service.http.strict_json import StrictJson
 from service.http.terminal import terminal_api
+from service.ledger.check import last_check
 from service.operators.acts import Operations
+from service.population import count_exceeded
 from wire.codec import MAX_MESSAGE_BYTES
 
 VIEWS = (accounts, audit, doors, merchants, terminals)
@@ -33,7 +38,7 @@ def create_app(
     authorizer: Authorizer, database: Database, operations: Operations | None = None
 ) -> Flask:
     """Without ``operations`` it serves terminals only: there is no ``/api``."""
-    metrics = Metrics(database)
+    metrics = Metrics()
     app = OpenAPI(
         "countenance",
         static_folder=None,
@@ -53,7 +58,7 @@ def create_app(
         serve_document(app)
     app.add_url_rule("/healthz", view_func=_healthz)
     app.add_url_rule("/readyz", view_func=lambda: _readyz(database), endpoint="readyz")
-    app.add_url_rule("/metrics", view_func=lambda: _metrics(metrics), endpoint="metrics")
+    app.add_url_rule("/metrics", view_func=lambda: _metrics(metrics, database), endpoint="metrics")
     app.register_error_handler(Exception, _fail)
     app.after_request(_never_store)
     return app
@@ -72,8 +77,11 @@ def _readyz(database: Database) -> Response:
     return Response("ready\n", content_type="text/plain")
 
 
-def _metrics(metrics: Metrics) -> Response:
-    return Response(metrics.render(), content_type=CONTENT_TYPE)
+def _metrics(metrics: Metrics, database: Database) -> Response:
+    exceeded, checked = None, None
+    with suppress(Unavailable), database.transaction() as conn:
+        exceeded, checked = count_exceeded(conn, now_ms=unix_ms()), last_check(conn)
+    return Response(metrics.render(exceeded, checked), content_type=CONTENT_TYPE)
 
 
 def _never_store(response: Response) -> Response:

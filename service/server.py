@@ -6,8 +6,13 @@ and in production against trials' shortcuts.
 
 from __future__ import annotations
 
+import fcntl
 import os
-from tempfile import TemporaryDirectory
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from tempfile import mkdtemp
 
 from granian.constants import Interfaces
 from granian.log import LogLevels
@@ -38,13 +43,40 @@ def check_policy(database: Database, keys: KeyRing, *, production: bool) -> None
         policy.check_for_production()
 
 
-def serve(*, host: str, port: int, workers: int, threads: int) -> None:
-    """Serves until it is told to stop; failed workers are started anew.
+@contextmanager
+def metrics_folder(home: Path) -> Iterator[Path]:
+    """Where the workers of this run sum their metrics; it ends with the run.
 
-    The metrics of all workers are summed in a folder of this run, which ends with it.
+    What killed runs left is removed at the next start: a run holds a lock on its folder, and the
+    system gives that up when its last process is gone.
     """
-    with TemporaryDirectory(prefix="countenance-metrics-") as folder:
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    parent = home / "metrics"
+    parent.mkdir(mode=0o700, exist_ok=True)
+    with ExitStack() as run:
+        with _locked(parent):
+            for left in parent.iterdir():
+                with suppress(BlockingIOError), _locked(left, fcntl.LOCK_NB):
+                    shutil.rmtree(left)
+            folder = Path(mkdtemp(dir=parent))
+            run.enter_context(_locked(folder))
+        run.callback(shutil.rmtree, folder)
+        yield folder
+
+
+@contextmanager
+def _locked(folder: Path, flags: int = 0) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | flags)
+        yield
+    finally:
+        os.close(handle)
+
+
+def serve(home: Path, *, host: str, port: int, workers: int, threads: int) -> None:
+    """Serves until it is told to stop; failed workers are started anew."""
+    with metrics_folder(home) as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
         Server(
             "service.wsgi:wsgi",
             address=host,

@@ -12,9 +12,10 @@ from flask import Flask
 
 from face_engine.calibration import shipped
 from service.app import create_app
-from service.authorize import Authorizer, Limits
+from service.authorize import Authorizer
 from service.clock import unix_ms
 from service.db import Database
+from service.desk import Limits
 from service.errors import Misconfigured
 from service.http.logs import log_to
 from service.operators.acts import Operations

@@ -17,14 +17,13 @@ import numpy as np
 
 from face_engine.pictures import SUFFIXES, PictureError, read_picture
 from face_engine.types import Frame, Pixels
-from liveness.challenge import Move
+from liveness.challenge import Colour, Move
 from terminal_client.errors import CameraError
 from wire.messages import Source
 
 STILL_INTERVAL_MS = 40
 MISSED_FRAMES_MAX = 10
 OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 5_000, 2_000
-SIMULATED_INTERVAL_MS = 66
 _MISSING = {
     Source.CAMERA: "the camera is missing: check that it is plugged in",
     Source.STREAM: "the stream does not answer: check its address and password",
@@ -39,7 +38,7 @@ class Camera(Protocol):
     def frames(self) -> Iterator[Frame]:
         """Raises :class:`CameraError`."""
 
-    def show(self, move: Move | None) -> None:
+    def show(self, move: Move | None, colour: Colour | None) -> None:
         """Tells a simulated customer what the screen asks; cameras do not care."""
 
 
@@ -90,7 +89,7 @@ class VideoCamera:
             yield Frame(pixels=pixels.astype(np.uint8, copy=False), captured_at_ms=at_ms)
         raise CameraError("the camera stopped: check its cable")
 
-    def show(self, move: Move | None) -> None:
+    def show(self, move: Move | None, colour: Colour | None) -> None:
         return
 
 
@@ -118,36 +117,43 @@ class Stills:
         for index, pixels in enumerate(self._pictures):
             yield Frame(pixels=pixels, captured_at_ms=index * STILL_INTERVAL_MS)
 
-    def show(self, move: Move | None) -> None:
+    def show(self, move: Move | None, colour: Colour | None) -> None:
         return
 
 
 class Customer(Protocol):
     """A presentation of :mod:`liveness.rig`."""
 
-    def follow(self, move: Move | None, at_ms: int) -> None: ...
+    def follow(self, move: Move | None, at_ms: int, colour: Colour | None) -> None: ...
+
+    def next_ms(self, after_ms: int) -> int | None: ...
 
     def frame(self, at_ms: int) -> Frame: ...
 
 
 class SimulatedCamera:
-    """A rendered customer, who sees the screen, at the speed of a slow camera."""
+    """A rendered customer, who sees the screen, before a rendered camera with its own jitter.
+
+    The customer's time goes from frame to frame, so a machine that is slow makes no gap in it,
+    and the same seed looks the same at any load. It never runs before the true time: the
+    service refuses a plan that was carried out in less time than passed.
+    """
 
     source = Source.SIMULATED
 
     def __init__(self, customer: Customer) -> None:
         self._customer = customer
-        self._at_ms = monotonic_ms()
+        self._at_ms = 0
 
     def frames(self) -> Iterator[Frame]:
-        while True:
-            due_ms = self._at_ms + SIMULATED_INTERVAL_MS
-            time.sleep(max(0, due_ms - monotonic_ms()) / 1000)
-            self._at_ms = max(due_ms, monotonic_ms())
+        self._at_ms = monotonic_ms()
+        while (following := self._customer.next_ms(self._at_ms)) is not None:
+            self._at_ms = following
+            time.sleep(max(0, self._at_ms - monotonic_ms()) / 1000)
             yield self._customer.frame(self._at_ms)
 
-    def show(self, move: Move | None) -> None:
-        self._customer.follow(move, self._at_ms)
+    def show(self, move: Move | None, colour: Colour | None) -> None:
+        self._customer.follow(move, self._at_ms, colour)
 
 
 def monotonic_ms() -> int:

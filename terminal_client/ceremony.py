@@ -21,15 +21,15 @@ from enum import Enum, auto
 from hmac import compare_digest
 from typing import TypeVar
 
-import numpy as np
-
 from face_engine.quality import Flaw
+from face_engine.templates import Candidate, Disagreement
 from face_engine.types import Embedding
-from liveness.challenge import Move, Plan, Step
+from liveness.challenge import Colour, Move, Plan, Step
 from liveness.session import LivenessSession
 from liveness.types import Level, Observation, Outcome
 from terminal_client.errors import NotTheService
 from terminal_client.keystore import Identity
+from terminal_client.views import Views
 from wire import envelope, messages
 from wire.codec import Message
 from wire.envelope import SealKey, Signed, SigningKey
@@ -39,6 +39,7 @@ from wire.messages import (
     Acknowledgement,
     Challenge,
     ChallengeRequest,
+    ColourTiming,
     Completion,
     Confirmation,
     Context,
@@ -51,11 +52,12 @@ from wire.messages import (
     Probe,
     Source,
     StepTiming,
+    Successor,
 )
 
-EMBEDDINGS_MAX = 5
 FLAWED_FRAMES_MAX = 200
 PATIENCE_MS = 30_000
+COLOURS_UNREADABLE = "colours_unreadable"
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
@@ -74,7 +76,8 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """``reason`` is the service's coarse reason, or the flaw of the last frame."""
+    """``reason`` is the service's coarse reason, the flaw of the last frame, or what liveness
+    lacked: ``COLOURS_UNREADABLE`` where a new attempt without colours may do."""
 
     ending: Ending
     reason: str | None = None
@@ -87,10 +90,16 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """A frame that was looked at: what was found, what is wrong with it."""
+    """A frame that was looked at: what was found, what is wrong with it.
+
+    ``view`` is the face by the terminal's model, and ``successor`` by the one that is to take
+    its place, where :attr:`Ceremony.wants_view` asked for them and there is no flaw.
+    """
 
     observation: Observation
     flaw: Flaw | None
+    view: Candidate | None = None
+    successor: Candidate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +108,7 @@ class Prompt:
 
     instruction: str
     move: Move | None
+    colour: Colour | None
     fraction: float
     enough: bool = False
 
@@ -116,7 +126,9 @@ class _State(Enum):
 
 @dataclass(slots=True)
 class Ceremony:
-    """``claim`` says which account; ``same_person_min`` is the pack's cosine for one person."""
+    """``claim`` says which account; ``views`` and ``successors`` gather the face by the
+    terminal's model and by the one that is to take its place; ``colours``: whether the screen
+    can show them and the person may look at them."""
 
     identity: Identity
     key: SigningKey
@@ -124,14 +136,17 @@ class Ceremony:
     claim: str = field(repr=False)
     model_id: bytes
     source: Source
-    same_person_min: float
+    views: Views
+    successors: Views
     holder_share: bytes | None = field(default=None, repr=False)
+    colours: bool = False
     attempt: AttemptId = field(default_factory=AttemptId.new)
     ended: Ended | None = None
     _state: _State = _State.NEW
     _challenge: Challenge | None = None
     _session: LivenessSession | None = None
-    _embeddings: list[Embedding] = field(default_factory=list, repr=False)
+    _colour: Colour | None = None
+    _references: tuple[Embedding, ...] = field(default=(), repr=False)
     _flawed: int = 0
     _last_flaw: Flaw = Flaw.NO_FACE
     _started_ms: int | None = None
@@ -141,7 +156,10 @@ class Ceremony:
         """The signed request for a challenge; ``now_ms`` is Unix time."""
         self._step(_State.NEW, _State.ASKED)
         request = ChallengeRequest(
-            terminal=self.identity.terminal, context=self.context, requested_at_ms=now_ms
+            terminal=self.identity.terminal,
+            context=self.context,
+            requested_at_ms=now_ms,
+            colours=self.colours,
         )
         return envelope.sign(request, self.key).raw
 
@@ -152,12 +170,14 @@ class Ceremony:
         if challenge.terminal != self.identity.terminal or challenge.context != self.context:
             raise NotTheService("a challenge for something else")
         self._challenge = challenge
-        self._session = LivenessSession(
-            _plan(challenge), Level[challenge.level.name], self.same_person_min
-        )
-        if self.model_id not in challenge.model_ids:
+        self._session = self._new_session(challenge)
+        if not self.accepts(self.model_id):
             return self._end(Ending.MODEL_NOT_ACCEPTED)
         return None
+
+    def _new_session(self, challenge: Challenge) -> LivenessSession:
+        level = Level[challenge.level.name]
+        return LivenessSession(_plan(challenge), level, self.views.same_person_min)
 
     @property
     def pin_required(self) -> bool:
@@ -165,9 +185,22 @@ class Ceremony:
 
     @property
     def wants_embedding(self) -> bool:
-        """Whether the next good frame should be embedded: while nothing is asked for."""
-        session = self._expect(self._session)
-        return session.move is None and len(self._embeddings) < EMBEDDINGS_MAX
+        """Whether the next good frame's view belongs into its observation, too."""
+        return self._expect(self._session).wants_embedding
+
+    @property
+    def wants_view(self) -> bool:
+        """Whether to embed the next good frame: an enrolment also takes turned heads."""
+        turned = self._enrolling and self._colour is None and not self.views.full
+        return self.wants_embedding or turned
+
+    def accepts(self, model_id: bytes) -> bool:
+        """Whether the service takes embeddings of this model."""
+        return model_id in self._expect(self._challenge).model_ids
+
+    @property
+    def _enrolling(self) -> bool:
+        return isinstance(self.context, EnrolmentContext)
 
     def look(self, frame: Frame) -> Prompt | Ended:
         """Takes the next frame; returns what to show, or how it ended."""
@@ -175,15 +208,18 @@ class Ceremony:
         seen, session = frame.observation, self._expect(self._session)
         if self._started_ms is None:
             self._started_ms = seen.captured_at_ms
-        if frame.flaw is not None and session.move is None:
+        if frame.flaw is not None and session.waiting:
             return self._wait_for_a_face(frame.flaw, seen.captured_at_ms)
-        if seen.embedding is not None:
-            self._embeddings.append(seen.embedding)
+        for view, views in ((frame.view, self.views), (frame.successor, self.successors)):
+            if view is not None:
+                views.add(view, turned=seen.embedding is None)
         progress = session.observe(seen)
+        self._colour = progress.colour
         if not progress.finished:
             return Prompt(
                 instruction=progress.move.instruction if progress.move else "Look at the camera",
                 move=progress.move,
+                colour=progress.colour,
                 fraction=progress.fraction,
             )
         return self._conclude(session)
@@ -191,9 +227,12 @@ class Ceremony:
     def _wait_for_a_face(self, flaw: Flaw, at_ms: int) -> Prompt | Ended:
         self._flawed += 1
         self._last_flaw = flaw
+        # What is asked for starts from good frames: those before a bad one are forgotten.
+        self._session = self._new_session(self._expect(self._challenge))
+        self._forget()
         if self._flawed > FLAWED_FRAMES_MAX or at_ms - (self._started_ms or 0) > PATIENCE_MS:
             return self._end(Ending.NO_USABLE_FACE, flaw.value)
-        return Prompt(instruction=flaw.instruction, move=None, fraction=0.0)
+        return Prompt(instruction=flaw.instruction, move=None, colour=None, fraction=0.0)
 
     def stop(self) -> Ended:
         """The camera has no more frames."""
@@ -202,15 +241,18 @@ class Ceremony:
 
     def _conclude(self, session: LivenessSession) -> Prompt | Ended:
         verdict = session.verdict()
+        if session.colours_unreadable:
+            return self._end(Ending.NOT_LIVE, COLOURS_UNREADABLE)
         if verdict.outcome is not Outcome.LIVE:
             return self._end(Ending.NOT_LIVE, verdict.outcome.value)
-        if not self._embeddings:
+        found = self._gathered(self.views)
+        if found is None:
             return self._end(Ending.NO_USABLE_FACE, Flaw.NO_FACE.value)
-        first = self._embeddings[0].vector
-        if any(float(first @ other.vector) < self.same_person_min for other in self._embeddings):
+        if isinstance(found, Disagreement):
             return self._end(Ending.FRAMES_DISAGREE)
+        self._references = found
         self._step(_State.LOOKING, _State.ENOUGH)
-        return Prompt(instruction="Thank you", move=None, fraction=1.0, enough=True)
+        return Prompt(instruction="Thank you", move=None, colour=None, fraction=1.0, enough=True)
 
     def evidence(self, *, counter: int, pin: str | None, now_ms: int) -> bytes:
         """The signed evidence, the face in it sealed. Store it before sending it."""
@@ -233,22 +275,33 @@ class Ceremony:
         )
         probe = Probe(
             claim=self.claim,
-            embeddings=self._numbers(),
+            embeddings=tuple(_numbers(each) for each in self._references),
             pin=pin,
             holder_share=self.holder_share,
+            successor=self._successor(),
         )
         sealed = seal_key.seal(probe.encode(), clear.binding)
         self._evidence = envelope.sign(replace(clear, sealed=sealed), self.key)
-        self._embeddings.clear()
+        self._forget()
         return self._evidence.raw
 
-    def _numbers(self) -> tuple[bytes, ...]:
-        """An enrolment keeps several references; a probe is one, the mean of its frames."""
-        vectors = [embedding.vector for embedding in self._embeddings]
-        if isinstance(self.context, EnrolmentContext):
-            return tuple(vector.astype("<f4").tobytes() for vector in vectors[:2])
-        mean = np.mean(vectors, axis=0)
-        return ((mean / np.linalg.norm(mean)).astype("<f4").tobytes(),)
+    def _gathered(self, views: Views) -> tuple[Embedding, ...] | Disagreement | None:
+        """An enrolment keeps several references; a probe is one, the mean of its views."""
+        if self._enrolling:
+            return views.references()
+        found = views.probe()
+        return (found,) if isinstance(found, Embedding) else found
+
+    def _successor(self) -> Successor | None:
+        found = self.successors.probe()
+        if not isinstance(found, Embedding):
+            return None
+        return Successor(model_id=found.model_id, embedding=_numbers(found))
+
+    def _forget(self) -> None:
+        self.views.clear()
+        self.successors.clear()
+        self._references = ()
 
     def decide(self, answer: bytes) -> Ended:
         """Takes the decision; raises :class:`NotTheService`, and then nothing is approved."""
@@ -291,6 +344,10 @@ class Ceremony:
 
     def _read(self, answer: bytes, kind: type[M]) -> M:
         return _read(answer, kind, self.identity)
+
+
+def _numbers(embedding: Embedding) -> bytes:
+    return embedding.vector.astype("<f4").tobytes()
 
 
 def check_decision(answer: bytes, evidence: Signed[Evidence], identity: Identity) -> Decision:
@@ -336,7 +393,8 @@ def _plan(challenge: Challenge) -> Plan:
     return Plan(
         tuple(
             Step(move=Move[step.move.name], hold_ms=step.hold_ms) for step in challenge.plan.steps
-        )
+        ),
+        tuple(Colour[colour.name] for colour in challenge.plan.colours),
     )
 
 
@@ -363,5 +421,9 @@ def _report(challenge: Challenge, session: LivenessSession) -> LivenessReport:
                 ended_ms=step.ended_ms,
             )
             for step in session.steps
+        ),
+        colours=tuple(
+            ColourTiming(colour=messages.Colour[each.colour.name], shown_ms=each.shown_ms)
+            for each in session.colours
         ),
     )

@@ -36,12 +36,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """``notes`` maps a note's value in minor units of ``currency`` to how many were loaded."""
+    """``successor`` is the better pack that faces are enrolled by on the way;
+    ``notes`` maps a note's value in minor units of ``currency`` to how many were loaded."""
 
     service: str
     ca_file: str | None = None
     camera: str = "0"
     pack: str = "pip"
+    successor: str | None = None
     open_ms: int = OPEN_MS
     direction: Direction = Direction.IN
     currency: str | None = None
@@ -81,6 +83,7 @@ class Config:
             ca_file=top.text("ca_file", "") or None,
             camera=top.text("camera", "0"),
             pack=top.text("pack", "pip"),
+            successor=top.text("successor", "") or None,
             open_ms=door.number("open_ms", OPEN_MS, OPEN_MS_MIN, OPEN_MS_MAX),
             direction=_direction(door.text("direction", "in")),
             currency=currency,

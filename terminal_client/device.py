@@ -43,12 +43,15 @@ CODE_CHARS_MAX = 64
 
 @dataclass
 class Device:
-    """``unix_ms`` is the wall clock in milliseconds."""
+    """``unix_ms`` is the wall clock in milliseconds; ``monotonic_ms`` one that nobody sets."""
 
     keystore: Keystore
     outbox: Outbox
     transport: Transport
     unix_ms: Callable[[], int] = field(default=lambda: time.time_ns() // 1_000_000, kw_only=True)
+    monotonic_ms: Callable[[], int] = field(
+        default=lambda: time.monotonic_ns() // 1_000_000, kw_only=True
+    )
 
     def __enter__(self) -> Self:
         return self

@@ -23,21 +23,25 @@ from wire.errors import WireError
 from wire.messages import Problem
 
 CONTENT_TYPE = 'application/cose; cose-type="cose-sign1"'
-CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ANSWER_TIMEOUT_S = 3.0, 10.0, 10.0
+CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 3.0, 10.0
 TRIES_MAX = 6
+DEADLINE_S = 25.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 3.0
 AGAIN = frozenset({429, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
+    """``retry_after_s``: how long the service asks to be left alone."""
+
     status: int
     body: bytes
+    retry_after_s: float = 0.0
 
 
 class Transport(Protocol):
-    def exchange(self, path: str, body: bytes) -> Reply:
-        """Raises :class:`Unreachable`."""
+    def exchange(self, path: str, body: bytes, *, timeout_s: float) -> Reply:
+        """Raises :class:`Unreachable`, after no more than about ``timeout_s``."""
 
 
 class HttpTransport:
@@ -57,22 +61,23 @@ class HttpTransport:
             num_pools=2,
             maxsize=2,
             retries=False,
-            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
             ssl_context=_trust(ca_file),
         )
 
-    def exchange(self, path: str, body: bytes) -> Reply:
+    def exchange(self, path: str, body: bytes, *, timeout_s: float) -> Reply:
+        deadline, read_s = time.monotonic() + timeout_s, min(READ_TIMEOUT_S, timeout_s)
         try:
             answer = self._pool.request(
                 "POST",
                 self._url + path,
                 body=body,
                 headers={"Content-Type": CONTENT_TYPE},
+                timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, timeout_s), read=read_s),
                 redirect=False,
                 preload_content=False,
             )
             try:
-                content = _read(answer)
+                content = _read(answer, min(deadline, time.monotonic() + read_s))
             finally:
                 # An answer read to its end has given its connection back before.
                 answer.close()
@@ -80,12 +85,12 @@ class HttpTransport:
             raise Unreachable("the service's certificate is not one to trust") from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise Unreachable(f"the service does not answer ({type(error).__name__})") from error
-        return Reply(answer.status, content)
+        return Reply(answer.status, content, _seconds(answer.headers.get("Retry-After", "")))
 
 
-def _read(answer: urllib3.BaseHTTPResponse) -> bytes:
-    """At most one byte more than a message, and not longer than ``ANSWER_TIMEOUT_S``."""
-    deadline, content = time.monotonic() + ANSWER_TIMEOUT_S, b""
+def _read(answer: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+    """At most one byte more than a message, and no part after the deadline."""
+    content = b""
     while len(content) <= MAX_MESSAGE_BYTES:
         part = answer.read1(MAX_MESSAGE_BYTES + 1)
         if not part:
@@ -94,6 +99,11 @@ def _read(answer: urllib3.BaseHTTPResponse) -> bytes:
             raise Unreachable("the answer comes too slowly")
         content += part
     raise Unreachable("the answer is too long")
+
+
+def _seconds(retry_after: str) -> float:
+    """Its date form (RFC 9110, 10.2.3) is not of this service, and counts as none."""
+    return float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
 
 
 def _trust(ca_file: str | None) -> ssl.SSLContext:
@@ -116,29 +126,35 @@ def send(
     body: bytes,
     *,
     tries: int = TRIES_MAX,
+    deadline_s: float = DEADLINE_S,
     pause: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> bytes:
     """Sends the same bytes until there is an answer; returns its body.
 
-    Raises :class:`Unreachable` after ``tries``, and :class:`Rejected` where the service says
-    that asking again does not help.
+    Raises :class:`Unreachable` after ``tries``, or when the next one would come after
+    ``deadline_s``; and :class:`Rejected` where the service says that asking again does not help.
     """
-    reason = "the service does not answer"
+    ends, reason, wait_s = clock() + deadline_s, "the service does not answer", 0.0
     for attempt in range(tries):
-        if attempt:
-            longest = min(FIRST_PAUSE_S * 2**attempt, LONGEST_PAUSE_S)
-            pause(random.uniform(FIRST_PAUSE_S / 2, longest))  # noqa: S311 (jitter)
+        if wait_s:
+            pause(wait_s)
+        left_s = ends - clock()
+        longest = min(FIRST_PAUSE_S * 2 ** (attempt + 1), LONGEST_PAUSE_S)
+        wait_s = random.uniform(FIRST_PAUSE_S / 2, longest)  # noqa: S311 (jitter)
         try:
-            reply = transport.exchange(path, body)
+            reply = transport.exchange(path, body, timeout_s=left_s)
         except Unreachable as error:
             reason = str(error)
-            continue
-        if reply.status in (200, 201):
-            return reply.body
-        if reply.status in AGAIN or reply.status >= 500:
+        else:
+            if reply.status in (200, 201):
+                return reply.body
+            if reply.status not in AGAIN and reply.status < 500:
+                raise _rejected(reply)
             reason = f"the service is busy ({reply.status})"
-            continue
-        raise _rejected(reply)
+            wait_s = max(wait_s, reply.retry_after_s)
+        if clock() + wait_s >= ends:
+            break
     raise Unreachable(reason)
 
 

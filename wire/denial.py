@@ -33,8 +33,8 @@ class Denial(StrEnum):
 
     MALFORMED = "malformed"
     TERMINAL_UNKNOWN = "terminal_unknown"
-    TERMINAL_REVOKED = "terminal_revoked"
     SIGNATURE_INVALID = "signature_invalid"
+    TERMINAL_REVOKED = "terminal_revoked"
     ATTEMPT_ID_REUSED = "attempt_id_reused"
     COUNTER_NOT_INCREASED = "counter_not_increased"
     CHALLENGE_UNKNOWN = "challenge_unknown"

@@ -29,6 +29,7 @@ PROBE_LABEL = b"countenance/v1/probe"
 NONCE_BYTES = 32
 MODEL_ID_BYTES = 16
 PLAN_STEPS_MAX = 8
+PLAN_COLOURS_MAX = 12
 HOLD_MS_MAX = 5_000
 MODELS_MAX = 8
 REFERENCES_MAX = 5
@@ -79,6 +80,16 @@ class Move(IntEnum):
     UP = 3
     DOWN = 4
     CLOSER = 5
+
+
+class Colour(IntEnum):
+    """What the terminal's screen shows during the flash."""
+
+    BLACK = 1
+    WHITE = 2
+    GREEN = 3
+    BLUE = 4
+    ROSE = 5
 
 
 class LivenessOutcome(IntEnum):
@@ -190,10 +201,16 @@ class PlanStep(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LivenessPlan(Message):
-    """What the person must do, in order; no steps at the level none."""
+    """What the person must do, then what the screen must show, both in order.
+
+    No steps at the level none; no colours below standard or for a request without them.
+    """
 
     steps: tuple[PlanStep, ...] = field(
         metadata=on_wire(1, codec.many(codec.nested(PlanStep), PLAN_STEPS_MAX))
+    )
+    colours: tuple[Colour, ...] = field(
+        default=(), metadata=on_wire(2, codec.many(codec.code(Colour), PLAN_COLOURS_MAX))
     )
 
     @property
@@ -220,6 +237,14 @@ class StepTiming(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ColourTiming(Message):
+    """When a colour came onto the screen, in milliseconds after the first frame."""
+
+    colour: Colour = field(metadata=on_wire(1, codec.code(Colour)))
+    shown_ms: int = field(metadata=on_wire(2, codec.uint(600_000)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LivenessReport(Message):
     level: Level = field(metadata=on_wire(1, codec.code(Level)))
     outcome: LivenessOutcome = field(metadata=on_wire(2, codec.code(LivenessOutcome)))
@@ -231,6 +256,9 @@ class LivenessReport(Message):
     )
     steps: tuple[StepTiming, ...] = field(
         metadata=on_wire(7, codec.many(codec.nested(StepTiming), PLAN_STEPS_MAX))
+    )
+    colours: tuple[ColourTiming, ...] = field(
+        default=(), metadata=on_wire(8, codec.many(codec.nested(ColourTiming), PLAN_COLOURS_MAX))
     )
 
 
@@ -258,12 +286,17 @@ class Registered(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChallengeRequest(Message):
-    """``requested_at_ms`` is Unix time; the service refuses one that is minutes off."""
+    """``requested_at_ms`` is Unix time; the service refuses one that is minutes off.
+
+    ``colours`` is false for a screen without colours, a person who must not or will not look at
+    them, and after a flash that could not be read: the plan then has one more move instead.
+    """
 
     LABEL = "countenance/v1/challenge-request"
     terminal: TerminalId = field(metadata=on_wire(1, codec.ident(TerminalId)))
     context: Context = field(metadata=on_wire(2, CONTEXT))
     requested_at_ms: int = field(metadata=on_wire(3, codec.uint()))
+    colours: bool = field(default=True, metadata=on_wire(4, codec.flag()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,10 +353,19 @@ SEALED_KEY = next(f.metadata["key"] for f in fields(Evidence) if f.name == "seal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Successor(Message):
+    """The same face by another model, which is to take the first one's place."""
+
+    model_id: bytes = field(metadata=on_wire(1, codec.octets(MODEL_ID_BYTES)))
+    embedding: bytes = field(repr=False, metadata=on_wire(2, codec.octets(64, EMBEDDING_BYTES_MAX)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Probe(Message):
     """The sealed part: the claim, and the face as little-endian float32 numbers.
 
-    One embedding for a verification; one to five for an enrolment.
+    One embedding for a verification; one to five for an enrolment. A terminal that runs two
+    models sends the face by both: the evidence's ``model_id`` names the one of ``embeddings``.
     """
 
     claim: str = field(repr=False, metadata=on_wire(1, codec.text(CLAIM_CHARS_MAX)))
@@ -336,6 +378,9 @@ class Probe(Message):
     pin: str | None = field(repr=False, metadata=on_wire(3, codec.text(12), optional=True))
     holder_share: bytes | None = field(
         repr=False, metadata=on_wire(4, codec.octets(32), optional=True)
+    )
+    successor: Successor | None = field(
+        default=None, metadata=on_wire(5, codec.nested(Successor), optional=True)
     )
 
 

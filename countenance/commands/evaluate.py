@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from countenance import flaws
 from countenance import trial as trials
 from countenance.arguments import as_json
+from countenance.commands.evaluate_liveness import liveness
 from countenance.flaws import Flaws
-from countenance.output import console, emit_json, err_console, fail
+from countenance.output import console, emit_json, err_console, fail, progress, write_document
 from countenance.report.faces import render
 from countenance.trial import Trial
 from face_engine.corpus import (
@@ -37,7 +37,10 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 @click.group()
 def evaluate() -> None:
-    """Measure a pack on photos of known people."""
+    """Measure a pack on photos of known people, and its liveness checks on attacks."""
+
+
+evaluate.add_command(liveness)
 
 
 @evaluate.command()
@@ -82,7 +85,7 @@ def faces(
         fail("These photos cannot be evaluated", why=str(error), todo="see docs/evaluation.md")
     show(trial, out)
     if report is not None:
-        _write(report, render(trial), out)
+        write_document(report, render(trial), out)
     if as_json:
         emit_json(trial.to_json())
 
@@ -145,14 +148,6 @@ def _show_flaws(found: Flaws, out: Console) -> None:
     )
 
 
-def _write(path: Path, document: str, out: Console) -> None:
-    try:
-        path.write_text(document, encoding="utf-8")
-    except OSError as error:
-        fail(f"{path} cannot be written", why=error.strerror or "", todo="choose another file")
-    out.print(f"[green]✓[/] {path}", highlight=False)
-
-
 def open_engine(pack: str, threads: int) -> Engine:
     try:
         return Engine.open(pack, threads=threads)
@@ -167,17 +162,6 @@ def embed(engine: Engine, roster: Roster) -> Corpus:
         corpus = embed_roster(engine, roster, lambda: bar.advance(task))
     _name_missed(corpus.missed)
     return corpus
-
-
-def progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=err_console,
-        transient=True,
-    )
 
 
 def _name_missed(missed: tuple[Missed, ...]) -> None:

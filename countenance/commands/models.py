@@ -11,6 +11,7 @@ import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
+from countenance.cli import LazyGroup
 from countenance.output import console, emit_json, err_console, fail
 from face_engine import licences
 from face_engine.catalogue import Pack, Weights, download_folder, load_pack, pack_names
@@ -32,7 +33,12 @@ folders = click.option(
 )
 
 
-@click.group()
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "migrate": ("countenance.commands.succession", "How many accounts have the best pack."),
+    },
+)
 def models() -> None:
     """Model packs."""
 

@@ -28,4 +28,4 @@ def serve(host: str, port: int, workers: int, threads: int) -> None:
             database.close()
         console.print(f"listening on http://{host}:{port}", highlight=False)
         console.print(f"log key {verifier_key(keys.log)}", highlight=False, soft_wrap=True)
-        run_server(host=host, port=port, workers=workers, threads=threads)
+        run_server(settings.home, host=host, port=port, workers=workers, threads=threads)

@@ -327,7 +327,12 @@ def _attempt(
     enrolling = device.identity.kind is TerminalKind.ENROLMENT
     pin = _read_pin(twice=True) if enrolling else ask_pin
     terminal = Terminal(
-        device.keystore, device.outbox, device.transport, engine, unix_ms=device.unix_ms
+        device.keystore,
+        device.outbox,
+        device.transport,
+        engine,
+        successor=Engine.open(config.successor) if config.successor else None,
+        unix_ms=device.unix_ms,
     )
     try:
         ended = terminal.attempt(

@@ -12,6 +12,7 @@ from service.terminals import store
 from wire.ids import DoorId, MerchantId, TerminalId
 from wire.messages import TerminalKind
 
+SITE_CHARS_MAX = 80
 KINDS = [kind.name.lower() for kind in TerminalKind]
 
 
@@ -20,9 +21,15 @@ KINDS = [kind.name.lower() for kind in TerminalKind]
 @click.argument("name")
 @click.option("--merchant", type=IdType(MerchantId), help="Whose store it is.")
 @click.option("--door", type=IdType(DoorId), help="The door that it opens.")
+@click.option("--site", default="", help="Where it stands; the population of each site is checked.")
 @as_json
 def add(
-    kind: str, name: str, merchant: MerchantId | None, door: DoorId | None, as_json: bool
+    kind: str,
+    name: str,
+    merchant: MerchantId | None,
+    door: DoorId | None,
+    site: str,
+    as_json: bool,
 ) -> None:
     """Add a terminal and print its one-time registration code."""
     wanted = TerminalKind[kind.upper()]
@@ -30,8 +37,12 @@ def add(
         raise click.UsageError("a store, and only a store, has --merchant")
     if (wanted is TerminalKind.DOOR) != (door is not None):
         raise click.UsageError("a door, and only a door, has --door")
+    if len(site) > SITE_CHARS_MAX or not site.isprintable():
+        raise click.UsageError(f"--site is printable text of at most {SITE_CHARS_MAX} characters")
     with open_house() as house:
-        found, code = house.operations.add_terminal(wanted, name, merchant=merchant, door=door)
+        found, code = house.operations.add_terminal(
+            wanted, name, merchant=merchant, door=door, site=site
+        )
     if as_json:
         emit_json({"terminal": str(found), "code": code})
     else:
@@ -53,16 +64,21 @@ def list_terminals(as_json: bool) -> None:
                     "terminal": str(found.terminal),
                     "kind": found.kind.name.lower(),
                     "name": found.name,
+                    "site": found.site,
                     "state": states[found.terminal],
                 }
                 for found in rows
             ]
         )
         return
-    table = Table("terminal", "kind", "name", "state")
+    table = Table("terminal", "kind", "name", "site", "state")
     for found in rows:
         table.add_row(
-            str(found.terminal), found.kind.name.lower(), found.name, states[found.terminal]
+            str(found.terminal),
+            found.kind.name.lower(),
+            found.name,
+            found.site,
+            states[found.terminal],
         )
     console.print(table)
 

@@ -1,7 +1,9 @@
-"""A portrait as a solid head: where its pixels go when the head turns.
+"""Shapes before a pinhole camera: which point of a portrait each pixel of the picture shows.
 
-The head is half an ellipsoid behind the picture's plane with a nose on it, seen by a pinhole
-camera ``DISTANCE`` eye distances away. A flat picture is the same without depth.
+Lengths are eye distances of the portrait: x to the picture's right, y down, z towards the
+camera, the origin in the middle of the face. A :class:`Relief` is a height over the portrait's
+plane; :func:`cast` sends a ray through every ``CELL_PX``-th pixel and finds where it meets the
+relief, by the iteration of relief mapping (Policarpo, Oliveira and Comba 2005).
 """
 
 from __future__ import annotations
@@ -14,18 +16,24 @@ from numpy.typing import NDArray
 
 from face_engine.types import Face, Pixels
 
-DISTANCE = 9.0
-GRID_PX = 4
-ITERATIONS = 8
+CELL_PX = 8
+RELIEF_STEP = 0.05
+ITERATIONS = 6
+DAMPING = 0.8
 HALF_WIDTH, HALF_HEIGHT, DEPTH = 1.35, 1.9, 1.15
-NOSE_HEIGHT, NOSE_WIDTH = 0.38, 0.28
+# The ellipsoid is followed to here, and then its tangent: no ray may meet the relief twice.
+RIM = 0.8
+CHIN, SHOULDERS = 1.25, 2.3
 
 Field = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadPose:
-    """Radians: ``yaw`` to the person's left, ``pitch`` upwards, ``roll`` clockwise."""
+    """Radians: ``yaw`` to the person's left, ``pitch`` upwards, ``roll`` clockwise.
+
+    ``scale`` is how much nearer than at rest: 2 is half the distance. Shifts are eye distances.
+    """
 
     yaw: float = 0.0
     pitch: float = 0.0
@@ -34,21 +42,36 @@ class HeadPose:
     shift_x: float = 0.0
     shift_y: float = 0.0
 
+    @property
+    def rotation(self) -> NDArray[np.float64]:
+        cos, sin = np.cos(self.yaw), np.sin(self.yaw)
+        yaw = np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+        cos, sin = np.cos(self.pitch), np.sin(self.pitch)
+        pitch = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
+        cos, sin = np.cos(self.roll), np.sin(self.roll)
+        roll = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+        turned: NDArray[np.float64] = roll @ pitch @ yaw
+        return turned
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Portrait:
-    """A picture with its face, scaled so that the eyes are ``eyes_px`` apart."""
+    """A picture with its face upright in the middle.
+
+    ``landmarks``, shape (5, 2), are in eye distances from ``centre``, in the order of
+    :class:`~face_engine.types.Face`.
+    """
 
     pixels: Pixels
     centre: tuple[float, float]
-    nose: tuple[float, float]
+    landmarks: NDArray[np.float64]
     eyes_px: float
 
     @classmethod
     def frame(
         cls, pixels: Pixels, face: Face, *, size: tuple[int, int], eyes_px: float
     ) -> Portrait:
-        """Cuts the portrait to ``size`` (width, height) with the face upright in the middle."""
+        """Cuts the portrait to ``size`` (width, height), the eyes ``eyes_px`` apart."""
         eyes = face.landmarks[:2].mean(axis=0)
         mouth = face.landmarks[3:].mean(axis=0)
         across = face.landmarks[1] - face.landmarks[0]
@@ -57,78 +80,150 @@ class Portrait:
         middle = eyes * 0.6 + mouth * 0.4
         cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
         width, height = size
-        motion = np.array(
-            [
-                [cos, sin, width / 2 - cos * middle[0] - sin * middle[1]],
-                [-sin, cos, height / 2 + sin * middle[0] - cos * middle[1]],
-            ]
-        )
-        cut = cv2.warpAffine(pixels, motion, size, borderMode=cv2.BORDER_REPLICATE,
+        turn = np.array([[cos, sin], [-sin, cos]])
+        shift = np.array([width / 2, height / 2]) - turn @ middle
+        cut = cv2.warpAffine(pixels, np.column_stack([turn, shift]), size,
+                             borderMode=cv2.BORDER_REPLICATE,
                              flags=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)  # fmt: skip
-        nose = motion[:, :2] @ face.landmarks[2] + motion[:, 2]
-        return cls(
-            cut.astype(np.uint8, copy=False),
-            (width / 2, height / 2),
-            (float(nose[0]), float(nose[1])),
-            eyes_px,
+        landmarks = (face.landmarks - middle) @ turn.T / eyes_px
+        return cls(cut.astype(np.uint8, copy=False), (width / 2, height / 2), landmarks, eyes_px)
+
+    def grid(self) -> tuple[Field, Field]:
+        """The points of the relief's grid, in eye distances."""
+        height, width = self.pixels.shape[:2]
+        rows = int(height / self.eyes_px / RELIEF_STEP) + 1
+        columns = int(width / self.eyes_px / RELIEF_STEP) + 1
+        y, x = np.mgrid[0:rows, 0:columns].astype(np.float32) * RELIEF_STEP
+        return x - width / 2 / self.eyes_px, y - height / 2 / self.eyes_px
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relief:
+    """``surface``: (rows, columns, 4) float32: normal x, y, z, and height; turns around
+    ``pivot``. With a ``neck`` only what is above the chin turns."""
+
+    surface: Field
+    pivot: float
+    neck: bool
+
+    @classmethod
+    def of(cls, heights: Field, *, pivot: float, neck: bool = False) -> Relief:
+        down, across = np.gradient(heights, RELIEF_STEP)
+        normals = np.dstack([-across, -down, np.ones_like(heights)])
+        normals /= np.linalg.norm(normals, axis=2, keepdims=True)
+        return cls(np.dstack([normals, heights]).astype(np.float32), pivot, neck)
+
+    @classmethod
+    def flat(cls, portrait: Portrait) -> Relief:
+        return cls.of(np.zeros_like(portrait.grid()[0]), pivot=0.0)
+
+    @classmethod
+    def bent(
+        cls, portrait: Portrait, *, radius: float, upright: bool = True, neck: bool = False
+    ) -> Relief:
+        """Paper around a cylinder of ``radius``, whose axis is ``upright`` or lies."""
+        x, y = portrait.grid()
+        along = np.clip(np.abs(x if upright else y) / np.float32(radius), 0, np.float32(0.8))
+        return cls.of(np.float32(radius) * (np.sqrt(1 - along * along) - 1), pivot=-0.3, neck=neck)
+
+    @classmethod
+    def head(
+        cls, portrait: Portrait, *, depth: float = 1.0, nose: float = 1.0, neck: bool = True
+    ) -> Relief:
+        """``depth`` and ``nose`` are 1 for the average head."""
+        x, y = portrait.grid()
+        radius = np.sqrt((x / HALF_WIDTH) ** 2 + (y / HALF_HEIGHT) ** 2)
+        dome = np.sqrt(np.clip(1 - np.minimum(radius, RIM) ** 2, 0, None))
+        dome -= np.clip(radius - RIM, 0, 0.55) * RIM / np.sqrt(1 - RIM**2)
+        left_eye, right_eye, tip, *mouth = portrait.landmarks
+        root, lips = (left_eye + right_eye) / 2, np.mean(mouth, axis=0)
+
+        def bump(at: NDArray[np.float64], wide: float, high: float) -> Field:
+            spread = ((x - at[0]) / wide) ** 2 + ((y - at[1]) / high) ** 2
+            return np.asarray(np.exp(-spread / 2), np.float32)
+
+        features = (
+            nose * (0.36 * bump(tip, 0.27, 0.28) + 0.10 * bump((root + tip) / 2, 0.14, 0.3))
+            - 0.07 * (bump(left_eye, 0.24, 0.15) + bump(right_eye, 0.24, 0.15))
+            + 0.05 * bump(lips, 0.35, 0.2)
+            + 0.08 * bump(lips + np.array([0, 0.6]), 0.3, 0.25)
         )
+        heights = cv2.GaussianBlur((DEPTH * depth * dome + features).astype(np.float32), (5, 5), 0)
+        return cls.of(heights.astype(np.float32), pivot=-0.5 * DEPTH, neck=neck)
 
 
-def depth_of(portrait: Portrait, x: Field, y: Field) -> Field:
-    """How far the head stands out of the plane through its outline, in eye distances."""
-    u = (x - portrait.centre[0]) / portrait.eyes_px
-    v = (y - portrait.centre[1]) / portrait.eyes_px
-    inside = np.clip(1 - (u / HALF_WIDTH) ** 2 - (v / HALF_HEIGHT) ** 2, 0, None)
-    nose_u = (x - portrait.nose[0]) / portrait.eyes_px
-    nose_v = (y - portrait.nose[1]) / portrait.eyes_px
-    nose = NOSE_HEIGHT * np.exp(-(nose_u**2 + nose_v**2) / (2 * NOSE_WIDTH**2))
-    depth: Field = (DEPTH * np.sqrt(inside) + nose * (inside > 0)).astype(np.float32)
-    return depth
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lens:
+    """A pinhole camera: ``distance`` to the portrait's plane at rest in eye distances, and how
+    many pixels an eye distance takes there."""
+
+    size: tuple[int, int]
+    distance: float
+    eyes_px: float
+    centre: tuple[float, float]
+
+    def rays(self) -> tuple[Field, Field]:
+        """Where the rays of the coarse grid meet the plane at rest."""
+        width, height = self.size
+        rows, columns = height // CELL_PX, width // CELL_PX
+        y, x = np.mgrid[0:rows, 0:columns].astype(np.float32) * CELL_PX + (CELL_PX - 1) / 2
+        return (x - self.centre[0]) / self.eyes_px, (y - self.centre[1]) / self.eyes_px
 
 
-def project(
-    portrait: Portrait, x: Field, y: Field, pose: HeadPose, *, solid: bool
-) -> tuple[Field, Field]:
-    """Where the portrait's points (x, y) are seen, in pixels."""
-    u = (x - portrait.centre[0]) / portrait.eyes_px
-    v = (y - portrait.centre[1]) / portrait.eyes_px
-    # The neck, around which a head turns, lies half a head's depth behind its outline.
-    pivot = -0.5 * DEPTH if solid else 0.0
-    z = (depth_of(portrait, x, y) if solid else np.zeros_like(u)) - pivot
-    cos_yaw, sin_yaw = np.cos(pose.yaw), np.sin(pose.yaw)
-    u, z = u * cos_yaw + z * sin_yaw, z * cos_yaw - u * sin_yaw
-    cos_pitch, sin_pitch = np.cos(pose.pitch), np.sin(pose.pitch)
-    v, z = v * cos_pitch - z * sin_pitch, z * cos_pitch + v * sin_pitch
-    cos_roll, sin_roll = np.cos(pose.roll), np.sin(pose.roll)
-    u, v = u * cos_roll - v * sin_roll, u * sin_roll + v * cos_roll
-    near = DISTANCE / (DISTANCE - (z + pivot)) * pose.scale
-    return (
-        (u * near + pose.shift_x) * portrait.eyes_px + portrait.centre[0],
-        (v * near + pose.shift_y) * portrait.eyes_px + portrait.centre[1],
-    )
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """On the coarse grid: the portrait's point (eye distances), the normal of the surface
+    there as the camera sees it, and where that point is."""
+
+    x: Field
+    y: Field
+    normal: tuple[Field, Field, Field]
+    place: tuple[Field, Field, Field]
 
 
-def render(portrait: Portrait, pose: HeadPose, *, solid: bool) -> Pixels:
-    """The picture that the camera takes; the background turns with the head."""
-    height, width = portrait.pixels.shape[:2]
-    rows, columns = height // GRID_PX + 1, width // GRID_PX + 1
-    want_y, want_x = np.mgrid[0:rows, 0:columns].astype(np.float32) * GRID_PX
-    x, y = want_x.copy(), want_y.copy()
+def cast(
+    relief: Relief, pose: HeadPose, lens: Lens, rays: tuple[Field, Field], half: tuple[float, float]
+) -> View:
+    """``half``: the portrait's half width and half height, in eye distances."""
+    a, b = rays
+    nearer = lens.distance * (1 - 1 / pose.scale)
+    shift = np.array([pose.shift_x, pose.shift_y, nearer])
+    turn = pose.rotation
+    pivot = np.array([0.0, 0.0, relief.pivot])
+    origin = turn.T @ (np.array([0, 0, lens.distance]) - pivot - shift) + pivot
+    inverse = turn.T.astype(np.float32)
+    along = [row[0] * a + row[1] * b - np.float32(row[2] * lens.distance) for row in inverse]
+    slope_x, slope_y = along[0] / along[2], along[1] / along[2]
+    base_x = np.float32(origin[0]) - np.float32(origin[2]) * slope_x
+    base_y = np.float32(origin[1]) - np.float32(origin[2]) * slope_y
+    heights = np.ascontiguousarray(relief.surface[..., 3])
+    z = np.full_like(a, float(heights[heights.shape[0] // 2, heights.shape[1] // 2]))
     for _ in range(ITERATIONS):
-        seen_x, seen_y = project(portrait, x, y, pose, solid=solid)
-        x, y = x + 0.8 * (want_x - seen_x), y + 0.8 * (want_y - seen_y)
-    enlarged = np.array([[GRID_PX, 0.0, 0.0], [0.0, GRID_PX, 0.0]])
-    map_x, map_y = (
-        cv2.warpAffine(
-            cv2.GaussianBlur(field.astype(np.float32), (5, 5), 0),
-            enlarged,
-            (width, height),
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        for field in (x, y)
+        found = look_up(heights, base_x + z * slope_x, base_y + z * slope_y, half)
+        z += DAMPING * (found - z)
+    x, y = base_x + z * slope_x, base_y + z * slope_y
+    surface = look_up(relief.surface, x, y, half)
+    normal = tuple(
+        (row[0] * surface[..., 0] + row[1] * surface[..., 1] + row[2] * surface[..., 2])
+        for row in turn.astype(np.float32)
     )
-    picture = cv2.remap(
-        portrait.pixels, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    depth = (z - np.float32(origin[2])) / along[2]
+    place = (a * depth, b * depth, np.float32(lens.distance) * (1 - depth))
+    if relief.neck:
+        still_x, still_y = (a / pose.scale - pose.shift_x), (b / pose.scale - pose.shift_y)
+        held = np.clip((still_y - CHIN) / (SHOULDERS - CHIN), 0, 1)
+        held = held * held * (3 - 2 * held)
+        x, y = x + held * (still_x - x), y + held * (still_y - y)
+    return View(x, y, (normal[0], normal[1], normal[2]), place)
+
+
+def look_up(values: Field, x: Field, y: Field, half: tuple[float, float]) -> Field:
+    """``values`` of the relief's grid at points in eye distances."""
+    found = cv2.remap(
+        values,
+        (x + half[0]) * np.float32(1 / RELIEF_STEP),
+        (y + half[1]) * np.float32(1 / RELIEF_STEP),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
     )
-    return picture.astype(np.uint8, copy=False)
+    return np.asarray(found, np.float32)

@@ -1,118 +1,191 @@
 """Who stands before the camera: a live customer, or an attack instrument (ISO/IEC 30107-1).
 
-Each presentation sees the screen (:meth:`Presentation.follow`) and is photographed
-(:meth:`Presentation.frame`); the same seed gives the same frames.
+Each presentation sees the screen (:meth:`Presentation.follow`), says when its next frame comes
+(:meth:`Presentation.next_ms`) and is photographed (:meth:`Presentation.frame`). The same seed
+and the same calls give the same frames.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import cv2
 import numpy as np
 
 from face_engine.types import Face, Frame, Pixels
-from liveness.challenge import Move
-from liveness.rig.head import HeadPose, Portrait, render
+from liveness.challenge import Colour, Move
+from liveness.rig import props
+from liveness.rig.actor import Actor, Expression
+from liveness.rig.camera import SIZE, Camera
+from liveness.rig.head import Lens, Portrait, Relief
+from liveness.rig.light import Light
+from liveness.rig.looks import Features, matte, put_on_glasses, with_tone
+from liveness.rig.scene import Scene, Subject
 
-SIZE = (640, 480)
+PORTRAIT_SIZE = (640, 720)
 EYES_PX = 80.0
-MOVE_MS = 450
-PATIENCE_MS = 1_300
-FURTHER = 1.25
-STRENGTH_MAX = 1.6
-POSES = {
-    Move.LEFT: HeadPose(yaw=0.45),
-    Move.RIGHT: HeadPose(yaw=-0.45),
-    Move.UP: HeadPose(pitch=0.42),
-    Move.DOWN: HeadPose(pitch=-0.42),
-    Move.CLOSER: HeadPose(scale=1.4),
-}
+LEVEL_MIN, LEVEL_MAX = 0.13, 1.0
+GLASSES_PART = 0.2
+CALM = 0.55
 
 
-@dataclass(slots=True)
-class Presentation:
-    """Follows what the screen asks, after a reaction time, with sway and a camera's noise."""
+class Content(Protocol):
+    """What a display or a virtual camera plays; a recording hears nothing of the screen."""
 
-    portrait: Portrait
-    seed: int
-    solid: bool = True
-    obedient: bool = True
-    _random: np.random.Generator = field(init=False)
-    _from: HeadPose = field(default_factory=HeadPose)
-    _to: HeadPose = field(default_factory=HeadPose)
-    _leaves_at_ms: int = 0
-    _strength: float = 1.0
-    _asked: Move | None = None
-    _gain: float = field(init=False)
+    def follow(self, move: Move | None, at_ms: int, colour: Colour | None = None) -> None: ...
 
-    def __post_init__(self) -> None:
-        self._random = np.random.default_rng(self.seed)
-        self._gain = float(self._random.uniform(0.8, 1.15))
+    def frame(self, at_ms: int) -> Frame: ...
 
-    def follow(self, move: Move | None, at_ms: int) -> None:
-        """The screen asks for ``move``, or for nothing; who is asked on goes further."""
-        if not self.obedient:
-            return
-        if move is not self._asked:
-            self._asked, self._strength = move, float(self._random.uniform(0.75, 1.0))
-        elif move is None or at_ms < self._leaves_at_ms + PATIENCE_MS:
-            return
-        else:
-            self._strength = min(self._strength * FURTHER, STRENGTH_MAX)
-        self._from = self._pose(at_ms)
-        asked = POSES[move] if move else HeadPose()
-        self._to = replace(
-            asked, yaw=asked.yaw * self._strength, pitch=asked.pitch * self._strength
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The random numbers of one attempt, and how well lit it is: 1 is a shop, 0.1 a bar."""
+
+    random: np.random.Generator
+    level: float
+
+    @classmethod
+    def draw(cls, seed: int) -> Conditions:
+        random = np.random.default_rng(seed)
+        return cls(random, float(np.exp(random.uniform(np.log(LEVEL_MIN), np.log(LEVEL_MAX)))))
+
+    @classmethod
+    def calm(cls, seed: int) -> Conditions:
+        """A well-kept shop, where demonstrations take place."""
+        return cls(np.random.default_rng(seed), CALM)
+
+    def scene(self, *, distance: float | None = None, size: tuple[int, int] = SIZE) -> Scene:
+        """``distance`` in eye distances; drawn where it is not given."""
+        random = self.random
+        unit = size[0] / SIZE[0]
+        lens = Lens(
+            size=size,
+            distance=distance or float(random.uniform(7.0, 11.0)),
+            eyes_px=float(random.uniform(60, 84)) * unit,
+            centre=(
+                size[0] / 2 + float(random.uniform(-30, 30)) * unit,
+                size[1] / 2 + float(random.uniform(-15, 25)) * unit,
+            ),
         )
-        self._leaves_at_ms = at_ms + int(self._random.uniform(200, 450))
+        return Scene(
+            background=props.room(size, random),
+            light=Light.draw(random, level=self.level),
+            lens=lens,
+            camera=Camera.draw(random, level=self.level),
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Filmed:
+    """A subject before a camera; ``content`` plays on its display, in ``window`` (left, top,
+    right, bottom) of its texture."""
+
+    scene: Scene
+    subject: Subject
+    actor: Actor
+    content: Content | None = None
+    window: tuple[int, int, int, int] = (0, 0, 0, 0)
+    _still: Expression = field(default_factory=Expression)
+
+    def follow(self, move: Move | None, at_ms: int, colour: Colour | None = None) -> None:
+        self.actor.follow(move, at_ms)
+        self.scene.light.show(colour, at_ms)
+        if self.content is not None:
+            self.content.follow(move, at_ms, colour)
+
+    def next_ms(self, after_ms: int) -> int:
+        return self.scene.camera.next_ms(after_ms)
 
     def frame(self, at_ms: int) -> Frame:
-        pose = self._pose(at_ms)
-        sway = at_ms / 1000
-        swayed = replace(
-            pose,
-            yaw=pose.yaw + 0.012 * np.sin(1.7 * sway + self.seed),
-            pitch=pose.pitch + 0.01 * np.sin(1.3 * sway),
-            shift_x=pose.shift_x + 0.03 * np.sin(0.9 * sway),
-            shift_y=pose.shift_y + 0.02 * np.sin(1.1 * sway),
-        )
-        picture = render(self.portrait, swayed, solid=self.solid)
-        return Frame(pixels=self._photograph(picture), captured_at_ms=at_ms)
-
-    def _pose(self, at_ms: int) -> HeadPose:
-        done = float(np.clip((at_ms - self._leaves_at_ms) / MOVE_MS, 0, 1))
-        eased = done**3 * (10 - 15 * done + 6 * done**2)
-
-        def between(start: float, end: float) -> float:
-            return start + (end - start) * eased
-
-        return HeadPose(
-            yaw=between(self._from.yaw, self._to.yaw),
-            pitch=between(self._from.pitch, self._to.pitch),
-            scale=between(self._from.scale, self._to.scale),
+        if self.content is not None:
+            self._play(self.content.frame(at_ms).pixels)
+        shown = self.actor.expression(at_ms) if self.subject.features else self._still
+        return Frame(
+            pixels=self.scene.take(self.subject, self.actor, at_ms, shown), captured_at_ms=at_ms
         )
 
-    def _photograph(self, picture: Pixels) -> Pixels:
-        exposed = cv2.GaussianBlur(picture, (3, 3), 0).astype(np.float32) * self._gain
-        noise = self._random.normal(0, 2.5, picture.shape).astype(np.float32)
-        photographed: Pixels = np.clip(exposed + noise, 0, 255).astype(np.uint8)
-        return photographed
+    def _play(self, frame: Pixels) -> None:
+        """Shows the frame's middle, cut to the display's shape."""
+        left, top, right, bottom = self.window
+        width, height = right - left, bottom - top
+        scale = max(width / frame.shape[1], height / frame.shape[0])
+        across, down = (width - frame.shape[1] * scale) / 2, (height - frame.shape[0] * scale) / 2
+        fit = np.array([[scale, 0, across], [0, scale, down]])
+        shown = cv2.warpAffine(frame, fit, (width, height))
+        self.subject.texture[top:bottom, left:right, :3] = shown
 
 
-def live_customer(pixels: Pixels, face: Face, *, seed: int) -> Presentation:
-    return Presentation(_frame(pixels, face), seed)
+def frame_portrait(pixels: Pixels, face: Face) -> Portrait:
+    return Portrait.frame(pixels, face, size=PORTRAIT_SIZE, eyes_px=EYES_PX)
 
 
-def flat_print(pixels: Pixels, face: Face, *, seed: int) -> Presentation:
+def dress(portrait: Portrait, random: np.random.Generator, *, varied: bool = True) -> Pixels:
+    """The person of the portrait with a drawn skin tone and perhaps glasses."""
+    if not varied:
+        return portrait.pixels
+    pixels = with_tone(portrait, float(random.uniform(-0.15, 0.8)))
+    if random.random() < GLASSES_PART:
+        pixels = put_on_glasses(pixels, portrait, random)
+    return pixels
+
+
+def head_of(portrait: Portrait, pixels: Pixels, random: np.random.Generator) -> Subject:
+    """A living head."""
+    return Subject(
+        portrait=portrait,
+        texture=np.dstack([pixels, matte(portrait)]),
+        relief=Relief.head(
+            portrait,
+            depth=float(random.uniform(0.9, 1.1)),
+            nose=float(random.uniform(0.85, 1.2)),
+        ),
+        features=Features(portrait),
+    )
+
+
+def living(
+    portrait: Portrait,
+    conditions: Conditions,
+    *,
+    varied: bool = True,
+    size: tuple[int, int] = SIZE,
+) -> Filmed:
+    random = conditions.random
+    return Filmed(
+        scene=conditions.scene(size=size),
+        subject=head_of(portrait, dress(portrait, random, varied=varied), random),
+        actor=Actor(random=random),
+    )
+
+
+def paper(portrait: Portrait, conditions: Conditions, relief: Relief, *, obedient: bool) -> Filmed:
+    """The portrait on paper of that shape, in a hand that follows the screen or does not."""
+    random = conditions.random
+    picture = props.printed(dress(portrait, random), random)
+    return Filmed(
+        scene=conditions.scene(),
+        subject=Subject(
+            portrait=portrait,
+            texture=props.sheet(portrait, picture, random),
+            relief=relief,
+            gloss=float(random.choice([0.0, 0.0, 0.01, 0.03])),
+        ),
+        actor=Actor(random=random, obedient=obedient, sway=float(random.uniform(0.8, 1.8))),
+    )
+
+
+def live_customer(pixels: Pixels, face: Face, *, seed: int) -> Filmed:
+    return living(frame_portrait(pixels, face), Conditions.calm(seed), varied=False)
+
+
+def flat_print(pixels: Pixels, face: Face, *, seed: int) -> Filmed:
     """The portrait on paper, tilted by somebody who sees the screen."""
-    return Presentation(_frame(pixels, face), seed, solid=False)
+    portrait = frame_portrait(pixels, face)
+    return paper(portrait, Conditions.calm(seed), Relief.flat(portrait), obedient=True)
 
 
-def still(pixels: Pixels, face: Face, *, seed: int) -> Presentation:
-    """The portrait held still."""
-    return Presentation(_frame(pixels, face), seed, solid=False, obedient=False)
-
-
-def _frame(pixels: Pixels, face: Face) -> Portrait:
-    return Portrait.frame(pixels, face, size=SIZE, eyes_px=EYES_PX)
+def still(pixels: Pixels, face: Face, *, seed: int) -> Filmed:
+    """The portrait on paper, held still."""
+    portrait = frame_portrait(pixels, face)
+    return paper(portrait, Conditions.calm(seed), Relief.flat(portrait), obedient=False)

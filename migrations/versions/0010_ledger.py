@@ -5,7 +5,7 @@ from __future__ import annotations
 from migrations.sql import run_sibling_sql
 
 revision = "0010"
-down_revision = "0006"
+down_revision = "0008"
 
 
 def upgrade() -> None:

@@ -1,7 +1,7 @@
 ALTER TABLE ledger_accounts
     DROP CONSTRAINT ledger_accounts_kind_check,
     ADD CHECK (kind IN ('wallet', 'merchant', 'cassette', 'fees', 'suspense', 'funding')),
-    ADD CONSTRAINT never_too_much CHECK (balance_minor <= 1000000000000000000);
+    ADD CONSTRAINT never_too_much CHECK (balance_minor <= 9007199254740991);
 
 -- posted_minor: what was posted of a hold that was posted in part.
 -- content: what was asked for under this id; none in rows from before.

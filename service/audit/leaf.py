@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from wire import codec
 from wire.codec import Message, on_wire
 from wire.ids import AccountId, AttemptId, TerminalId, TransferId
-from wire.messages import CONTEXT, Completion, Context, Outcome
+from wire.messages import CONTEXT, MODEL_ID_BYTES, Completion, Context, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionLeaf(Message):
-    """One attempt's decision. ``account`` is absent where no account was found."""
+    """One attempt's decision. ``account`` is absent where no account was found;
+    ``enrolled_model`` is there where the attempt also enrolled the face by a newer model.
+    """
 
     kind: str = field(default="decision", metadata=on_wire(1, codec.text(16)))
     at_ms: int = field(metadata=on_wire(2, codec.uint()))
@@ -28,6 +30,9 @@ class DecisionLeaf(Message):
     outcome: Outcome = field(metadata=on_wire(8, codec.code(Outcome)))
     denial: str | None = field(metadata=on_wire(9, codec.text(40), optional=True))
     account: AccountId | None = field(metadata=on_wire(10, codec.ident(AccountId), optional=True))
+    enrolled_model: bytes | None = field(
+        default=None, metadata=on_wire(11, codec.octets(MODEL_ID_BYTES), optional=True)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,12 @@ class StoredReference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SampledReference:
+    reference: StoredReference
+    wrapped_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """An account as an attempt sees it. ``wrapped_key`` is None once it is erased."""
 
@@ -103,12 +109,24 @@ def create(
     conn.execute(
         "INSERT INTO claims (claim_hash, account_id) VALUES (%s, %s)", (claim_hash, account.raw)
     )
+    add_references(conn, references, now_ms=now_ms)
+
+
+def add_references(
+    conn: Connection[Row], references: Sequence[StoredReference], *, now_ms: int
+) -> None:
     with conn.cursor() as cursor:
         cursor.executemany(
             """INSERT INTO face_references (account_id, version, model_id, ciphertext,
             created_at_ms) VALUES (%s, %s, %s, %s, %s)""",
             [
-                (account.raw, each.slot.version, each.slot.model_id, each.ciphertext, now_ms)
+                (
+                    each.slot.account.raw,
+                    each.slot.version,
+                    each.slot.model_id,
+                    each.ciphertext,
+                    now_ms,
+                )
                 for each in references
             ],
         )
@@ -156,3 +174,44 @@ def list_accounts(conn: Connection[Row], *, limit: int) -> list[tuple[AccountId,
         (limit,),
     ).fetchall()
     return [(AccountId(raw), state, number) for raw, state, number in rows]
+
+
+def sample(
+    conn: Connection[Row], model_id: bytes, site: str, start: AccountId, *, limit: int
+) -> list[SampledReference]:
+    """One reference each of the accounts from ``start`` upwards, by id.
+
+    ``site`` takes those alone who enrolled there; the empty one takes all. Accounts in holder
+    mode, suspended or erased are left out.
+    """
+    rows = conn.execute(
+        """SELECT DISTINCT ON (account_id) account_id, wrapped_key, version, ciphertext
+        FROM face_references JOIN accounts USING (account_id)
+        WHERE account_id >= %(start)s AND model_id = %(model)s
+        AND state = 'active' AND NOT holder_mode
+        AND (%(site)s = '' OR EXISTS (SELECT FROM attempts JOIN terminals USING (terminal_id)
+            WHERE attempts.account_id = face_references.account_id AND purpose = 4
+            AND denial IS NULL AND site = %(site)s))
+        ORDER BY account_id, version LIMIT %(limit)s""",
+        {"start": start.raw, "model": model_id, "site": site, "limit": limit},
+    ).fetchall()
+    return [
+        SampledReference(
+            reference=StoredReference(
+                slot=Slot(account=AccountId(raw), model_id=model_id, version=version),
+                ciphertext=ciphertext,
+            ),
+            wrapped_key=wrapped_key,
+        )
+        for raw, wrapped_key, version, ciphertext in rows
+    ]
+
+
+def count_by_models(conn: Connection[Row]) -> dict[frozenset[bytes], int]:
+    """How many accounts, not erased, have references of exactly these models."""
+    conn.execute("SET LOCAL statement_timeout = '60s'")
+    rows = conn.execute(
+        """SELECT models, count(*) FROM (SELECT array_agg(DISTINCT model_id::bytea) AS models
+        FROM face_references GROUP BY account_id) AS each_account GROUP BY models"""
+    ).fetchall()
+    return {frozenset(models): number for models, number in rows}

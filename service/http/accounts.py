@@ -23,8 +23,8 @@ _REFUSED = {
         Code.TRANSFER_ID_REUSED,
         "this transfer id was used for another transfer",
     ),
-    Refusal.BALANCE_TOO_HIGH: (Code.BAD_REQUEST, "the wallet would hold more than it can"),
     Denial.CURRENCY_MISMATCH: (Code.CURRENCY_MISMATCH, "the wallet has another currency"),
+    Denial.LIMIT_EXCEEDED: (Code.LIMIT_EXCEEDED, "the wallet holds no more than 2^53 - 1"),
 }
 
 

@@ -14,21 +14,13 @@ import secrets
 import time
 from typing import Any, TextIO
 
-import structlog
 from flask import Flask, Response, g, request
+
+from service.logs import json_logger
 
 _LOGGER = logging.getLogger("countenance.http")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
-_log: Any = structlog.wrap_logger(
-    _LOGGER,
-    processors=[
-        structlog.stdlib.filter_by_level,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-        structlog.processors.JSONRenderer(sort_keys=True),
-    ],
-    wrapper_class=structlog.stdlib.BoundLogger,
-).bind()
+_log: Any = json_logger(_LOGGER)
 
 
 def log_to(stream: TextIO) -> None:

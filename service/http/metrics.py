@@ -18,9 +18,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from service.db import Database
-from service.errors import Unavailable
-from service.ledger.check import last_check
+from service.ledger.check import Checked
 from wire.envelope import parse
 from wire.messages import Decision, purpose_of
 
@@ -28,42 +26,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
-class LedgerCheck(Collector):
-    """The newest recorded check of the ledger; nothing before the first, nor while the database
-    does not answer, so that an alert must also ask whether the figure is there.
-    """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def describe(self) -> Iterator[GaugeMetricFamily]:
-        return iter(())
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        try:
-            with self._database.transaction() as conn:
-                checked = last_check(conn)
-        except Unavailable:
-            return
-        if checked is None:
-            return
-        yield GaugeMetricFamily(
-            "countenance_ledger_discrepancies",
-            "What the newest check of the ledger found; anything but 0 needs a person.",
-            value=checked.discrepancies,
-        )
-        yield GaugeMetricFamily(
-            "countenance_ledger_checked_timestamp_seconds",
-            "When the ledger was last checked, Unix time.",
-            value=checked.at_ms / 1000,
-        )
-
-
 class Metrics:
-    def __init__(self, database: Database) -> None:
+    def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._checks = CollectorRegistry()
-        self._checks.register(LedgerCheck(database))
         self.decisions = Counter(
             "countenance_decisions",
             "Decisions that were answered, repeated answers included.",
@@ -100,10 +65,48 @@ class Metrics:
             decision.reason or "",
         ).inc()
 
-    def render(self) -> bytes:
-        """The text exposition format."""
+    def render(self, population_exceeded: int | None, ledger_checked: Checked | None) -> bytes:
+        """The text exposition format; ``None`` where the database does not answer."""
         registry = self._registry
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry) + generate_latest(self._checks)
+        current = CollectorRegistry()
+        current.register(_Population(population_exceeded))
+        current.register(_LedgerCheck(ledger_checked))
+        return generate_latest(registry) + generate_latest(current)
+
+
+class _Population(Collector):
+    """Of the database, not of a process: it is never summed."""
+
+    def __init__(self, exceeded: int | None) -> None:
+        self._exceeded = exceeded
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        if self._exceeded is not None:
+            yield GaugeMetricFamily(
+                "countenance_population_exceeded",
+                "Checks of models and sites whose people match each other too often.",
+                value=self._exceeded,
+            )
+
+
+class _LedgerCheck(Collector):
+    """Of the database too; nothing before the first check."""
+
+    def __init__(self, checked: Checked | None) -> None:
+        self._checked = checked
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        if self._checked is not None:
+            yield GaugeMetricFamily(
+                "countenance_ledger_discrepancies",
+                "What the newest check of the ledger found; anything but 0 needs a person.",
+                value=self._checked.discrepancies,
+            )
+            yield GaugeMetricFamily(
+                "countenance_ledger_checked_timestamp_seconds",
+                "When the ledger was last checked, Unix time.",
+                value=self._checked.at_ms / 1000,
+            )

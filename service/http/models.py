@@ -93,6 +93,15 @@ Name = Annotated[
         json_schema_extra=_example("Corner shop"),
     ),
 ]
+Site = Annotated[
+    str,
+    Field(
+        max_length=80,
+        pattern=r"^[^\u0000-\u001f\u007f]*$",
+        description="Where the terminal stands; empty where nobody says.",
+        json_schema_extra=_example("North gate"),
+    ),
+]
 Currency = Annotated[
     str,
     AfterValidator(_known_currency),
@@ -197,6 +206,7 @@ class TerminalRequest(_Request):
     door: DoorText | None = Field(
         None, description="A door, and only it, has one.", json_schema_extra=_example(None)
     )
+    site: Site = ""
     currency: Currency = Field("EUR", description="Of an ATM's notes.")
 
 
@@ -253,6 +263,7 @@ class Terminal(_Answer):
     name: Name
     merchant: MerchantText | None
     door: DoorText | None
+    site: Site
     state: Literal["waiting", "registered", "revoked"]
     created_at_ms: TimeMs
 

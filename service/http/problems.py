@@ -29,6 +29,7 @@ class Code(StrEnum):
     NOT_JSON = "not_json"
     INVALID = "invalid"
     CURRENCY_MISMATCH = "currency_mismatch"
+    LIMIT_EXCEEDED = "limit_exceeded"
     TRANSFER_ID_REUSED = "transfer_id_reused"
     TOO_MANY_REQUESTS = "too_many_requests"
     INTERNAL = "internal"
@@ -47,6 +48,7 @@ STATUS = {
     Code.NOT_JSON: 415,
     Code.INVALID: 422,
     Code.CURRENCY_MISMATCH: 422,
+    Code.LIMIT_EXCEEDED: 422,
     Code.TRANSFER_ID_REUSED: 422,
     Code.TOO_MANY_REQUESTS: 429,
     Code.INTERNAL: 500,

@@ -8,10 +8,11 @@ from typing import Any
 from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from service.authorize import Authorizer, Refused
+from service.authorize import Authorizer
 from service.clock import unix_ms
 from service.errors import Unavailable
 from service.http.metrics import Metrics
+from service.stages import Refused
 from wire.codec import MAX_MESSAGE_BYTES
 from wire.denial import Denial, Reason
 from wire.envelope import Signed

@@ -37,7 +37,12 @@ def add_terminal(body: TerminalRequest) -> BaseModel:
     with database().transaction() as conn:
         _require_place(conn, body)
     terminal, code = operations().add_terminal(
-        kind, body.name, merchant=body.merchant, door=body.door, currency=body.currency
+        kind,
+        body.name,
+        merchant=body.merchant,
+        door=body.door,
+        site=body.site,
+        currency=body.currency,
     )
     return models.NewTerminal(terminal=terminal, code=code)
 

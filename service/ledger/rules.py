@@ -22,7 +22,8 @@ from wire.ids import AccountId, MerchantId, TerminalId, TransferId
 from wire.money import Money
 
 LIVES_MAX_MS = 7 * 24 * 3_600_000
-BALANCE_MINOR_MAX = 10**18
+BALANCE_MINOR_MAX = 2**53 - 1
+"""What every reader of JSON still counts exactly (RFC 8259, 6), and far below a bigint."""
 
 
 class AccountKind(StrEnum):
@@ -101,6 +102,7 @@ _DENIAL = {
     Refusal.TERMINAL_DAY_LIMIT: Denial.TERMINAL_DAY_LIMIT,
     Refusal.TERMINAL_MONTH_LIMIT: Denial.TERMINAL_MONTH_LIMIT,
     Refusal.INSUFFICIENT_FUNDS: Denial.INSUFFICIENT_FUNDS,
+    Refusal.BALANCE_TOO_HIGH: Denial.LIMIT_EXCEEDED,
 }
 
 

@@ -43,13 +43,9 @@ class Refusal(StrEnum):
     ACCOUNT_UNKNOWN = "account_unknown"
     ACCOUNT_ERASED = "account_erased"
     TRANSFER_ID_REUSED = "transfer_id_reused"
-    BALANCE_TOO_HIGH = "balance_too_high"
 
 
-_OF_LEDGER = {
-    rules.Refusal.TRANSFER_ID_REUSED: Refusal.TRANSFER_ID_REUSED,
-    rules.Refusal.BALANCE_TOO_HIGH: Refusal.BALANCE_TOO_HIGH,
-}
+_OF_LEDGER = {rules.Refusal.TRANSFER_ID_REUSED: Refusal.TRANSFER_ID_REUSED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +81,7 @@ class Operations:
         *,
         merchant: MerchantId | None = None,
         door: DoorId | None = None,
+        site: str = "",
         currency: str = "EUR",
     ) -> tuple[TerminalId, str]:
         """Returns the terminal and its one-time registration code, which is shown only now."""
@@ -97,6 +94,7 @@ class Operations:
             door=door,
             public_key=None,
             revoked=False,
+            site=site,
         )
         now_ms = self.clock()
         with self.database.transaction() as conn:

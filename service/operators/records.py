@@ -38,6 +38,7 @@ class TerminalRecord:
     name: str
     merchant: MerchantId | None
     door: DoorId | None
+    site: str
     state: str
     created_at_ms: int
 
@@ -140,20 +141,21 @@ def list_accounts(conn: Connection[Row], *, after: Cursor, limit: int) -> Page[A
     return page(conn, query, {}, after=after, limit=limit, read=_account)
 
 
-_TERMINAL = """SELECT created_at_ms, terminal_id, kind, name, merchant_id, door_id,
+_TERMINAL = """SELECT created_at_ms, terminal_id, kind, name, merchant_id, door_id, site,
     CASE WHEN revoked_at_ms IS NOT NULL THEN 'revoked'
          WHEN registered_at_ms IS NOT NULL THEN 'registered' ELSE 'waiting' END
     FROM terminals WHERE (%(merchant)s::bytea IS NULL OR merchant_id = %(merchant)s) """
 
 
 def _terminal(row: Row) -> TerminalRecord:
-    created_at_ms, raw, kind, name, merchant, door, state = row
+    created_at_ms, raw, kind, name, merchant, door, site, state = row
     return TerminalRecord(
         terminal=TerminalId(raw),
         kind=TerminalKind(kind).name.lower(),
         name=name,
         merchant=MerchantId(merchant) if merchant else None,
         door=DoorId(door) if door else None,
+        site=site,
         state=state,
         created_at_ms=created_at_ms,
     )

@@ -6,19 +6,26 @@ beside itself. One machine needs no broker: pgmq on the same PostgreSQL.
 
 from __future__ import annotations
 
+import logging
 from functools import cache
+from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from face_engine.calibration import shipped
+from service import policies
 from service.audit import log
 from service.clock import unix_ms
 from service.db import Database
 from service.errors import Misconfigured
+from service.faces import accepted
 from service.keys import KeyRing
 from service.ledger import store as ledger
 from service.ledger.check import check_and_record
+from service.logs import json_logger
+from service.population import check_population, places
 from service.server import open_keys
 from service.settings import Settings
 from service.terminals import challenges
@@ -26,10 +33,13 @@ from service.terminals import challenges
 QUEUE = "countenance"
 EXPIRE_EVERY_S = 5.0
 CHECKPOINT_EVERY_S = 5.0
+POPULATION_AT = crontab(hour="3", minute="7")
+POPULATION_EXPIRES_S = 12 * 3600.0
 VISIBLE_AGAIN_S = 20
 TASK_TIME_MAX_S = 15
 CHECK_AT = crontab(hour="3", minute="17")  # UTC
 CHECK_TIME_MAX_S = 1_800
+_log: Any = json_logger(logging.getLogger("countenance.tasks"))
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -79,6 +89,11 @@ def make_celery(settings: Settings) -> Celery:
                 "schedule": CHECK_AT,
                 "options": {"expires": CHECK_TIME_MAX_S},
             },
+            "population": {
+                "task": "population",
+                "schedule": POPULATION_AT,
+                "options": {"expires": POPULATION_EXPIRES_S},
+            },
         },
     )
     return app
@@ -123,3 +138,34 @@ def checkpoint() -> None:
 def check() -> None:
     with _database().transaction() as conn:
         check_and_record(conn, now_ms=unix_ms())
+
+
+@celery.task(name="population")
+def population() -> None:
+    """Sends one short task for each model and site."""
+    with _database().transaction() as conn:
+        _, policy = policies.latest(conn, _keys().signing, now_ms=unix_ms())
+        sites = places(conn)
+    for calibration in accepted(shipped(), policy):
+        for site in sites:
+            population_of.apply_async(
+                (calibration.model_id.hex(), site), expires=POPULATION_EXPIRES_S
+            )
+
+
+@celery.task(name="population_of")
+def population_of(model_id: str, site: str) -> None:
+    """Checks the people of one site, or everywhere, by one model."""
+    calibration, now_ms = shipped()[bytes.fromhex(model_id)], unix_ms()
+    with _database().transaction() as conn:
+        _, policy = policies.latest(conn, _keys().signing, now_ms=now_ms)
+    checks = check_population(_database(), _keys(), calibration, policy, site=site, now_ms=now_ms)
+    for check in checks:
+        if check.exceeded:
+            _log.warning(
+                "population_exceeded",
+                pack=calibration.pack,
+                site=site,
+                fmr_allowed=check.fmr_allowed,
+                fmr_lower=check.figures.fmr_lower,
+            )

@@ -14,7 +14,7 @@ from wire.messages import TerminalKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terminal:
-    """``public_key`` is None until it registers."""
+    """``public_key`` is None until it registers; ``site`` is where it stands, if anybody says."""
 
     terminal: TerminalId
     kind: TerminalKind
@@ -23,13 +23,14 @@ class Terminal:
     door: DoorId | None
     public_key: bytes | None
     revoked: bool
+    site: str = ""
 
 
-_COLUMNS = "terminal_id, kind, name, merchant_id, door_id, public_key, revoked_at_ms"
+_COLUMNS = "terminal_id, kind, name, merchant_id, door_id, public_key, revoked_at_ms, site"
 
 
 def _terminal(row: tuple[Any, ...]) -> Terminal:
-    raw, kind, name, merchant, door, public_key, revoked_at_ms = row
+    raw, kind, name, merchant, door, public_key, revoked_at_ms, site = row
     return Terminal(
         terminal=TerminalId(raw),
         kind=TerminalKind(kind),
@@ -38,6 +39,7 @@ def _terminal(row: tuple[Any, ...]) -> Terminal:
         door=DoorId(door) if door else None,
         public_key=public_key,
         revoked=revoked_at_ms is not None,
+        site=site,
     )
 
 
@@ -50,15 +52,16 @@ def add_terminal(
     now_ms: int,
 ) -> None:
     conn.execute(
-        """INSERT INTO terminals (terminal_id, kind, name, merchant_id, door_id,
+        """INSERT INTO terminals (terminal_id, kind, name, merchant_id, door_id, site,
         registration_code_hash, code_expires_at_ms, created_at_ms)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s)""",
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)""",
         (
             terminal.terminal.raw,
             int(terminal.kind),
             terminal.name,
             terminal.merchant.raw if terminal.merchant else None,
             terminal.door.raw if terminal.door else None,
+            terminal.site,
             code_hash,
             code_expires_at_ms,
             now_ms,

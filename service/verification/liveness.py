@@ -1,19 +1,32 @@
 """Checks a terminal's liveness report against the challenge's plan and the policy.
 
-Guarantee: only a report of the challenge's own plan, carried out in order and within
-the time that passed since the challenge was issued, at the level asked for, is let
-through. The frames themselves are the terminal's: a terminal that lies is a stolen
-key, not a stolen face, and is revoked.
+Guarantee: only a report of the challenge's own plan, carried out in order, no faster than
+people react and the screen shows colours, and within the time that passed since the challenge
+was issued, at the level asked for, is let through. The frames themselves are the terminal's:
+a terminal that lies is a stolen key, not a stolen face, and is revoked.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hmac import compare_digest
+from itertools import pairwise
 
 from wire.denial import Denial
-from wire.messages import Level, LivenessOutcome, LivenessPlan, LivenessReport, StepTiming
+from wire.messages import (
+    ColourTiming,
+    Level,
+    LivenessOutcome,
+    LivenessPlan,
+    LivenessReport,
+    PlanStep,
+    StepTiming,
+)
 
 CLOCK_TOLERANCE_MS = 2_000
+REACTION_MS_MIN = 100
+COLOUR_MS_MIN = 400
+COLOUR_MS_MAX = 1_200
 PASSIVE_CUE = "passive"
 
 
@@ -33,7 +46,7 @@ def check_report(
         return Denial.LIVENESS_ATTACK
     if level is Level.PASSIVE and _passively_live(report) and not report.steps:
         return None
-    return None if _carried_out(report.steps, plan, elapsed_ms) else Denial.LIVENESS_PLAN_CHANGED
+    return None if _carried_out(report, plan, elapsed_ms) else Denial.LIVENESS_PLAN_CHANGED
 
 
 def _passively_live(report: LivenessReport) -> bool:
@@ -42,12 +55,34 @@ def _passively_live(report: LivenessReport) -> bool:
     )
 
 
-def _carried_out(steps: tuple[StepTiming, ...], plan: LivenessPlan, elapsed_ms: int) -> bool:
-    if [step.move for step in steps] != [step.move for step in plan.steps]:
+def _carried_out(report: LivenessReport, plan: LivenessPlan, elapsed_ms: int) -> bool:
+    moved_ms = _moved_until(report.steps, plan.steps)
+    if moved_ms is None or [each.colour for each in report.colours] != list(plan.colours):
         return False
+    shown_ms = _shown_until(report.colours, moved_ms)
+    return shown_ms is not None and shown_ms <= elapsed_ms + CLOCK_TOLERANCE_MS
+
+
+def _moved_until(steps: Sequence[StepTiming], plan: Sequence[PlanStep]) -> int | None:
+    """When the last move ended; None for moves that are not the plan's."""
+    if [step.move for step in steps] != [step.move for step in plan]:
+        return None
     clock = 0
-    for done, asked in zip(steps, plan.steps, strict=True):
-        if done.started_ms < clock or done.ended_ms - done.started_ms < asked.hold_ms:
-            return False
+    for done, asked in zip(steps, plan, strict=True):
+        if done.started_ms < clock + REACTION_MS_MIN:
+            return None
+        if done.ended_ms - done.started_ms < asked.hold_ms:
+            return None
         clock = done.ended_ms
-    return clock <= elapsed_ms + CLOCK_TOLERANCE_MS
+    return clock
+
+
+def _shown_until(colours: Sequence[ColourTiming], moved_ms: int) -> int | None:
+    """When the last colour left the screen; None for colours too early, too short or too long."""
+    if not colours:
+        return moved_ms
+    shown = [each.shown_ms for each in colours]
+    lasted = [after - before for before, after in pairwise(shown)]
+    if shown[0] < moved_ms or not all(COLOUR_MS_MIN <= ms <= COLOUR_MS_MAX for ms in lasted):
+        return None
+    return shown[-1] + COLOUR_MS_MIN

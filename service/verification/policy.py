@@ -14,12 +14,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, astuple, dataclass, field
+from itertools import product
 from typing import Any
 
 from face_engine.calibration import Calibration, CalibrationUnsupportedError
 from service.errors import Misconfigured
 from service.ledger.limits import Limits, default_limits
 from wire.messages import (
+    MODELS_MAX,
     Context,
     Level,
     PaymentContext,
@@ -92,11 +94,15 @@ class Lockout:
 class Policy:
     """``tiers`` maps a purpose's name to its tiers, cheapest first; ``limits`` maps payment and
     withdrawal to theirs, and one that ``limits`` does not name is without.
+
+    ``packs`` names the model packs whose embeddings are accepted, best first: a face that is
+    verified by a later one, and comes by an earlier one too, is enrolled under that as well.
     """
 
     tiers: Mapping[str, tuple[Tier, ...]]
     limits: Mapping[str, Limits] = field(default_factory=default_limits)
     lockout: Lockout = field(default_factory=Lockout)
+    packs: tuple[str, ...] = ("open", "pip")
     sources: tuple[str, ...] = CAMERAS
     challenge_ttl_ms: int = 60_000
     hold_ttl_ms: int = 300_000
@@ -115,6 +121,8 @@ class Policy:
             bounds = [end for end in ends if end is not None]
             if bounds != sorted(set(bounds)) or any(end <= 0 for end in bounds):
                 raise ValueError(f"{name}: each tier reaches above the one before")
+        if not 1 <= len(set(self.packs)) == len(self.packs) <= MODELS_MAX:
+            raise ValueError(f"1 to {MODELS_MAX} different packs")
         if not self.sources or not set(self.sources) <= {
             name.lower() for name in Source.__members__
         }:
@@ -149,15 +157,21 @@ class Policy:
     def accepts(self, source: Source) -> bool:
         return source.name.lower() in self.sources
 
+    @property
+    def rates(self) -> list[float]:
+        """The false match rates that the tiers ask for, lowest first."""
+        return sorted({tier.fmr for tiers in self.tiers.values() for tier in tiers})
+
     def check_rates(self, calibrations: Iterable[Calibration]) -> None:
-        """Raises :class:`Misconfigured` for a rate that a calibration cannot show."""
-        rates = sorted({tier.fmr for tiers in self.tiers.values() for tier in tiers})
-        for calibration in calibrations:
-            for fmr in rates:
-                try:
-                    calibration.threshold_for(fmr)
-                except CalibrationUnsupportedError as error:
-                    raise Misconfigured(f"the policy asks for FMR {fmr:g}, but {error}") from error
+        """Raises :class:`Misconfigured` for a rate that a pack's calibration cannot show."""
+        by_pack = {each.pack: each for each in calibrations}
+        for pack, fmr in product(self.packs, self.rates):
+            if pack not in by_pack:
+                raise Misconfigured(f"the policy accepts the pack {pack}, which has no calibration")
+            try:
+                by_pack[pack].threshold_for(fmr)
+            except CalibrationUnsupportedError as error:
+                raise Misconfigured(f"the policy asks for FMR {fmr:g}, but {error}") from error
 
     def check_for_production(self) -> None:
         """Raises :class:`Misconfigured` for a policy that is fit for trials only."""
@@ -187,7 +201,9 @@ class Policy:
                     name: Limits.from_fields(limits) for name, limits in fields["limits"].items()
                 }
             fields["lockout"] = Lockout(**fields.get("lockout", {}))
-            fields["sources"] = tuple(fields.get("sources", CAMERAS))
+            for name in ("packs", "sources"):
+                if name in fields:
+                    fields[name] = tuple(fields[name])
             return cls(**fields)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise Misconfigured(f"not a policy: {error}") from error

@@ -60,16 +60,37 @@ def protect(embedding: Embedding, slot: Slot, *, data_key: bytes, holder_share: 
 
 def similarity(stored: bytes, probe: Embedding, slot: Slot, *, data_key: bytes,
                holder_share: bytes | None, transform_key: bytes) -> float | None:  # fmt: skip
-    """The cosine of the stored reference and the probe; None where it does not open."""
+    """The cosine of the stored reference and the probe; None where it does not open.
+
+    The probe is turned in either case: the time does not tell.
+    """
+    wanted = turn(probe.vector, slot, transform_key)
+    turned = _decrypt(stored, slot, data_key, holder_share)
+    if turned is None or turned.shape != wanted.shape or probe.model_id != slot.model_id:
+        return None
+    return float(turned @ wanted)
+
+
+def unprotect(stored: bytes, slot: Slot, *, data_key: bytes, holder_share: bytes | None,
+              transform_key: bytes) -> Vector | None:  # fmt: skip
+    """The embedding as it was before :func:`protect`; None where it does not open.
+
+    Only comparisons of two references need it (:mod:`service.population`); a probe is compared
+    without it.
+    """
+    turned = _decrypt(stored, slot, data_key, holder_share)
+    return None if turned is None else turn_back(turned, slot, transform_key)
+
+
+def _decrypt(
+    stored: bytes, slot: Slot, data_key: bytes, holder_share: bytes | None
+) -> Vector | None:
     cipher = AESGCM(_reference_key(data_key, holder_share, slot))
     try:
         opened = cipher.decrypt(stored[:_NONCE_BYTES], stored[_NONCE_BYTES:], slot.label)
     except (InvalidTag, ValueError):
         return None
-    reference = np.frombuffer(opened, "<f4")
-    if reference.shape != probe.vector.shape or probe.model_id != slot.model_id:
-        return None
-    return float(reference @ turn(probe.vector, slot, transform_key))
+    return np.frombuffer(opened, "<f4")
 
 
 def turn(vector: Vector, slot: Slot, transform_key: bytes) -> Vector:
@@ -77,17 +98,36 @@ def turn(vector: Vector, slot: Slot, transform_key: bytes) -> Vector:
 
     ``vector`` has shape (n,), n a power of two.
     """
-    size = vector.size
+    turned = vector.astype(np.float64)
+    for signs, order in _rounds(vector.size, slot, transform_key):
+        turned = _hadamard(vector.size) @ (turned * signs)[order]
+    return turned.astype(np.float32)
+
+
+def turn_back(turned: Vector, slot: Slot, transform_key: bytes) -> Vector:
+    """Undoes :func:`turn`."""
+    vector = turned.astype(np.float64)
+    for signs, order in reversed(_rounds(turned.size, slot, transform_key)):
+        vector[order] = _hadamard(turned.size) @ vector
+        vector *= signs
+    return vector.astype(np.float32)
+
+
+def _rounds(
+    size: int, slot: Slot, transform_key: bytes
+) -> list[tuple[NDArray[np.int16], NDArray[np.intp]]]:
+    """Each round's signs and permutation."""
     stream = shake_256(b"countenance/v1/transform" + transform_key + slot.label).digest(
         ROUNDS * size * 9
     )
-    turned = vector.astype(np.float64)
-    for part in range(ROUNDS):
-        chunk = stream[part * size * 9 : (part + 1) * size * 9]
-        signs = np.frombuffer(chunk[:size], np.uint8).astype(np.int16) % 2 * 2 - 1
-        order = np.argsort(np.frombuffer(chunk[size:], "<u8"), kind="stable")
-        turned = _hadamard(size) @ (turned * signs)[order]
-    return turned.astype(np.float32)
+    chunks = [stream[part * size * 9 : (part + 1) * size * 9] for part in range(ROUNDS)]
+    return [
+        (
+            np.frombuffer(chunk[:size], np.uint8).astype(np.int16) % 2 * 2 - 1,
+            np.argsort(np.frombuffer(chunk[size:], "<u8"), kind="stable"),
+        )
+        for chunk in chunks
+    ]
 
 
 @cache

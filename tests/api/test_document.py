@@ -18,7 +18,7 @@ from service.keys import KeyRing
 from service.operators.acts import Operations
 from service.operators.tokens import Scope
 from tests.api.client import Client
-from tests.ceremony.house import CALIBRATION, MODEL_ID, House, payment, probe
+from tests.ceremony.house import CALIBRATIONS, House, payment, probe
 from tests.ceremony.house import enrol as enrol_any
 from wire.ids import AccountId, TerminalId
 from wire.messages import TerminalKind
@@ -26,7 +26,7 @@ from wire.messages import TerminalKind
 
 def document() -> dict[str, Any]:
     keys, clock = KeyRing.ephemeral(), int
-    authorizer = Authorizer(None, keys, {MODEL_ID: CALIBRATION}, clock)
+    authorizer = Authorizer(None, keys, CALIBRATIONS, clock)
     app = create_app(authorizer, None, Operations(None, keys, clock))
     answer = app.test_client().get("/api/openapi.json")
     assert answer.content_type == "application/json"

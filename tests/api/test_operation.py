@@ -45,6 +45,7 @@ def test_decisions_are_counted_by_names_that_are_few(house: House) -> None:
         'countenance_decisions_total{outcome="approved",purpose="enrolment",reason=""} 1.0',
         "countenance_authorize_seconds_count 4.0",
         "countenance_challenges_total 4.0",
+        "countenance_population_exceeded 0.0",
     ):
         assert line in text.splitlines()
     assert str(account) not in text
@@ -56,7 +57,9 @@ def test_without_a_database_everything_is_refused_and_counted(house: House, api:
     answer = api.get("/accounts")
     assert (answer.status_code, problem_of(answer)) == (503, "unavailable")
     assert int(answer.headers["Retry-After"]) > 0
-    assert "countenance_unavailable_total 1.0" in metrics(house)
+    text = metrics(house)
+    assert "countenance_unavailable_total 1.0" in text
+    assert "countenance_population_exceeded" not in text
 
 
 def test_an_unforeseen_error_is_told_and_logged_by_type_only(
@@ -168,7 +171,7 @@ def test_two_workers_answer_with_the_same_metrics(
     line = f'countenance_rate_limited_total{{sender="token"}} {float(refused)}'
     for _ in range(12):
         assert line in ask("/metrics").data.decode().splitlines()
-    folders = list((tmp_path / "scratch").glob("countenance-metrics-*"))
+    folders = list((tmp_path / "home" / "metrics").iterdir())
     counters = [found.name for folder in folders for found in folder.glob("counter_*.db")]
     assert len(counters) == 2
     said = printed.read_text()

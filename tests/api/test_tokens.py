@@ -131,10 +131,12 @@ def test_a_merchant_sees_only_its_own(house: House) -> None:
         assert problem_of(theirs.get(path)) == "not_found"
     assert [m["merchant"] for m in theirs.get("/merchants").json["items"]] == [str(other)]
     assert problem_of(theirs.post(f"/terminals/{store}/revoke")) == "not_found"
-    wanted = {"kind": "store", "name": "Till", "merchant": str(house.merchant)}
+    wanted = {"kind": "store", "name": "Till", "merchant": str(house.merchant), "site": "Gate"}
     assert problem_of(theirs.post("/terminals", json=wanted)) == "not_found"
     assert problem_of(mine.post("/terminals", json={"kind": "atm", "name": "A"})) == "not_found"
     assert mine.post("/terminals", json=wanted).status_code == 201
+    sites = {each["name"]: each["site"] for each in mine.get("/terminals").json["items"]}
+    assert sites["Till"] == "Gate"
     assert mine.post(f"/terminals/{store}/revoke").status_code == 200
     assert problem_of(mine.post(f"/terminals/{store}/revoke")) == "terminal_revoked"
 
@@ -244,6 +246,11 @@ def test_a_top_up_is_booked_once_for_its_id(house: House, api: Client) -> None:
     fresh = {"Idempotency-Key": str(TransferId.new())}
     dollars = api.post(path, json={**money, "currency": "USD"}, headers=fresh)
     assert problem_of(dollars) == "currency_mismatch"
+    for booked in range(9, -1, -1):
+        most = {"Idempotency-Key": str(TransferId.new())}
+        answer = api.post(path, json={**money, "amount_minor": 10**15}, headers=most)
+        assert (answer.status_code == 201) is (booked > 0)
+    assert problem_of(answer) == "limit_exceeded"
     assert api.post(f"/accounts/{account}/erase").status_code == 200
     assert problem_of(api.post(path, json=money, headers=fresh)) == "account_erased"
     assert problem_of(api.post(f"/accounts/{account}/erase")) == "account_erased"

@@ -19,14 +19,16 @@ from service.access import store as access
 from service.access.rules import Grant
 from service.access.schedule import Schedule, find_zone
 from service.app import create_app
-from service.authorize import Authorizer, Limits
+from service.authorize import Authorizer
 from service.db import Database
+from service.desk import Limits
 from service.keys import KeyRing
 from service.ledger import store as ledger
 from service.operators.acts import Operations
 from service.terminals import registration
 from service.terminals import store as terminals
 from service.terminals.store import Terminal
+from service.verification.liveness import COLOUR_MS_MIN, REACTION_MS_MIN
 from service.verification.policy import Policy, default_policy
 from wire import envelope
 from wire.envelope import SealKey, SigningKey
@@ -34,6 +36,7 @@ from wire.ids import AccountId, AttemptId, DoorId, MerchantId, TerminalId, Trans
 from wire.messages import (
     Challenge,
     ChallengeRequest,
+    ColourTiming,
     Completion,
     Confirmation,
     Context,
@@ -56,16 +59,19 @@ from wire.messages import (
 )
 from wire.money import Money
 
-MODEL_ID = b"a model of tests"
-CALIBRATION = Calibration(
-    model_id=MODEL_ID,
-    pack="test",
-    dimensions=128,
-    provenance="made up",
-    people=1,
-    impostor_comparisons=1,
-    points=((0.7, 1e-4),),
-)
+MODEL_ID, BETTER_MODEL_ID = b"a model of tests", b"better in tests."
+CALIBRATIONS = {
+    model_id: Calibration(
+        model_id=model_id,
+        pack=pack,
+        dimensions=128,
+        provenance="made up",
+        people=1,
+        impostor_comparisons=1,
+        points=((0.7, 1e-4),),
+    )
+    for model_id, pack in ((MODEL_ID, "pip"), (BETTER_MODEL_ID, "open"))
+}
 NOW_MS = 1_800_000_000_000
 CURRENCY = "EUR"
 
@@ -103,7 +109,7 @@ class House:
 
     def __post_init__(self) -> None:
         authorizer = Authorizer(
-            self.database, self.keys, {MODEL_ID: CALIBRATION}, self.clock, limits=self.limits
+            self.database, self.keys, CALIBRATIONS, self.clock, limits=self.limits
         )
         self.operations = Operations(self.database, self.keys, self.clock)
         self.app = create_app(authorizer, self.database, self.operations)
@@ -226,7 +232,10 @@ class Device:
     def evidence(self, challenge: Challenge, probe: Probe, /, **changes: object) -> Evidence:
         self.counter += 1
         # The person needs this long for the plan: a report of more time than passed is refused.
-        self.house.clock.now_ms += sum(step.hold_ms for step in challenge.plan.steps)
+        plan = challenge.plan
+        self.house.clock.now_ms += sum(
+            REACTION_MS_MIN + step.hold_ms for step in plan.steps
+        ) + COLOUR_MS_MIN * len(plan.colours)
         seal_key = SealKey(challenge.seal_suite, challenge.seal_key)
         clear = Evidence(
             challenge=challenge.challenge,
@@ -272,8 +281,13 @@ def live_report(challenge: Challenge) -> LivenessReport:
     """A person who does at once what the plan asks."""
     steps, clock = [], 0
     for step in challenge.plan.steps:
-        steps.append(StepTiming(move=step.move, started_ms=clock, ended_ms=clock + step.hold_ms))
-        clock += step.hold_ms
+        began = clock + REACTION_MS_MIN
+        clock = began + step.hold_ms
+        steps.append(StepTiming(move=step.move, started_ms=began, ended_ms=clock))
+    colours = tuple(
+        ColourTiming(colour=colour, shown_ms=clock + COLOUR_MS_MIN * index)
+        for index, colour in enumerate(challenge.plan.colours)
+    )
     return LivenessReport(
         level=challenge.level,
         outcome=LivenessOutcome.LIVE,
@@ -282,6 +296,7 @@ def live_report(challenge: Challenge) -> LivenessReport:
         frames=30,
         cues=(),
         steps=tuple(steps),
+        colours=colours,
     )
 
 

@@ -187,7 +187,6 @@ def test_holder_mode_needs_the_holders_share(house: House) -> None:
     assert house.denial_of(without.attempt) == Denial.REFERENCE_UNREADABLE
 
 
-# Each change is refused by its own name; where several apply, the first in this order is named.
 CHANGES = [
     (Denial.COUNTER_NOT_INCREASED, {"counter": 0}),
     (Denial.CHALLENGE_UNKNOWN, {"challenge": ChallengeId(bytes(16))}),
@@ -215,15 +214,6 @@ def test_changed_evidence_is_refused_by_name(
     assert house.denial_of(decision.attempt) == denial
     assert decision.reason == denial.reason
     assert balance(house, account) == (1000, 0)
-
-
-@pytest.mark.parametrize("first", range(len(CHANGES)))
-def test_the_first_refusal_in_order_is_named(house: House, first: int) -> None:
-    enrol(house, 1)
-    store = house.add_terminal(STORE)
-    changes = {name: value for _, change in CHANGES[first:] for name, value in change.items()}
-    decision = store.attempt(payment(house), probe(1), **changes)
-    assert house.denial_of(decision.attempt) == CHANGES[first][0]
 
 
 def test_a_challenge_serves_one_attempt_of_one_terminal_for_a_minute(house: House) -> None:

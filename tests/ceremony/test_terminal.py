@@ -16,11 +16,14 @@ from flask.testing import FlaskClient
 from face_engine.calibration import shipped
 from face_engine.engine import Engine
 from face_engine.types import Face, Pixels
-from liveness.rig.presentation import Presentation, flat_print, live_customer
+from liveness.challenge import Colour, Move
+from liveness.evaluate import Presentation
+from liveness.rig.presentation import flat_print, live_customer
 from service import policies
 from service.app import create_app
-from service.authorize import Authorizer, Limits
+from service.authorize import Authorizer
 from service.clock import unix_ms
+from service.desk import Limits
 from service.ledger import store as ledger
 from service.terminals import registration
 from service.terminals import store as terminals
@@ -36,9 +39,10 @@ from terminal_client.terminal import Terminal
 from terminal_client.transport import Reply
 from tests.ceremony.house import House, entry, payment, withdrawal
 from tests.models.conftest import package_folder
+from wire import envelope
 from wire.denial import Reason
 from wire.ids import AccountId, AttemptId, TerminalId
-from wire.messages import EnrolmentContext, TerminalKind
+from wire.messages import ChallengeRequest, Completion, EnrolmentContext, TerminalKind
 
 STORE, ATM, DOOR = TerminalKind.STORE, TerminalKind.ATM, TerminalKind.DOOR
 Portrait = tuple[Pixels, Face]
@@ -52,7 +56,7 @@ class InProcess:
         self.lose: Callable[[str], bool] = lambda path: False
         self.sent: list[tuple[str, bytes]] = []
 
-    def exchange(self, path: str, body: bytes) -> Reply:
+    def exchange(self, path: str, body: bytes, *, timeout_s: float) -> Reply:
         self.sent.append((path, body))
         answer = self._client.post(path, data=body, content_type="application/cose")
         if self.lose(path):
@@ -134,6 +138,7 @@ def new_terminal(
                 now_ms=unix_ms(),
             )
         terminal = Terminal.open(tmp_path / kind.name, InProcess(real.client()), engine)
+        terminal.has_colours = True
         terminal.register(code, kind)
         if kind is ATM:
             with real.database.transaction() as conn:
@@ -199,6 +204,33 @@ def test_a_customer_enrols_pays_draws_cash_and_opens_a_door(
         ]
 
 
+class InTheSun:
+    """A customer on whom no screen's colour can be seen."""
+
+    def __init__(self, presentation: Presentation) -> None:
+        self._presentation = presentation
+        self.frame, self.next_ms = presentation.frame, presentation.next_ms
+
+    def follow(self, move: Move | None, at_ms: int, colour: Colour | None = None) -> None:
+        self._presentation.follow(move, at_ms)
+
+
+def test_where_colours_cannot_be_read_a_move_more_is_asked(
+    real: House, new_terminal: Callable[[TerminalKind], Terminal], astronaut: Portrait
+) -> None:
+    account = enrol(new_terminal, astronaut)
+    real.top_up(account, 10_000)
+    store = new_terminal(STORE)
+    camera = SimulatedCamera(InTheSun(live_customer(*astronaut, seed=6)))
+    assert store.attempt(payment(real), "card:1", camera).approved
+    asked = [
+        envelope.parse(body, ChallengeRequest).message.colours
+        for path, body in store.transport.sent
+        if path == "/v1/challenges"
+    ]
+    assert asked == [True, False]
+
+
 def test_a_print_of_the_customer_never_reaches_the_service(
     real: House, new_terminal: Callable[[TerminalKind], Terminal], astronaut: Portrait
 ) -> None:
@@ -226,6 +258,32 @@ def test_a_lost_answer_is_asked_for_again_and_charged_once(
         (number,) = conn.execute("SELECT count(*) FROM transfers WHERE kind = 'payment'").fetchone()
     assert number == 1
     assert store.outbox.waiting() == []
+
+
+def test_an_approval_that_comes_too_late_is_not_acted_on(
+    real: House, new_terminal: Callable[[TerminalKind], Terminal], astronaut: Portrait
+) -> None:
+    account = enrol(new_terminal, astronaut)
+    real.top_up(account, 10_000)
+    publish(real, level="none")
+    atm = new_terminal(ATM)
+    dispensed: list[object] = []
+
+    def dispense(decision: object) -> Completion:
+        dispensed.append(decision)
+        return Completion.COMPLETED
+
+    for late_ms, given in ((10**7, 0), (0, 1)):
+        times = iter([0, late_ms])
+        atm.monotonic_ms = lambda times=times: next(times)
+        still = Stills(astronaut[0])
+        assert atm.attempt(withdrawal(), "card:1", still, pin="2468", act=dispense).approved
+        assert len(dispensed) == given
+    with real.database.transaction() as conn:
+        states = conn.execute(
+            "SELECT state FROM transfers WHERE kind = 'withdrawal' ORDER BY created_at_ms"
+        ).fetchall()
+    assert states == [("voided",), ("posted",)]
 
 
 def test_what_the_power_cut_left_is_settled_at_the_next_start(

@@ -27,7 +27,7 @@ from terminal_client.device import REGISTER
 from terminal_client.outbox import ATTEMPT, CONFIRM, Outbox
 from terminal_client.terminal import CHALLENGE
 from terminal_client.transport import send
-from tests.ceremony.house import CALIBRATION, MODEL_ID, House
+from tests.ceremony.house import CALIBRATIONS, House
 from tests.ceremony.test_terminal import Portrait, astronaut, engine, publish, real, stranger
 from tests.ceremony.test_terminal_commands import Site, last_line, listen, site
 from wire import envelope
@@ -135,7 +135,7 @@ def test_a_bad_picture_ends_with_what_is_wrong(
         ("[/red].mp4", "there is no camera, file or folder [/red].mp4"),
         ("empty", "holds no picture"),
         ("words.jpg", "not a picture that can be read here"),
-        ("zero.png", "damaged"),
+        ("zero.png", "not a picture that can be read here"),
         ("words.txt", "no video that can be read here"),
         ("simulated:words.jpg", "not a picture that can be read here"),
         ("simulated:black.png", "shows no face"),
@@ -191,7 +191,7 @@ def service_with(house: House, **changes: object) -> Flask:
 
 
 def test_a_service_that_accepts_other_models(shop: Site, listen: Callable[[Flask], str]) -> None:
-    url = listen(service_with(shop.house, calibrations={MODEL_ID: CALIBRATION}))
+    url = listen(service_with(shop.house, calibrations=CALIBRATIONS))
     result = shop.run("store", *PAY, "--service", url)
     assert (result.exit_code, last_line(result)["outcome"]) == (1, "model_not_accepted")
     assert "--pack" in result.stderr
@@ -458,7 +458,7 @@ def test_an_interrupted_wait_says_that_an_attempt_is_kept(line: Line) -> None:
 def test_an_answer_that_trickles_has_an_end(
     shop: Site, listen: Callable[[Flask], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("terminal_client.transport.ANSWER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("terminal_client.transport.READ_TIMEOUT_S", 0.3)
     slow, sent = Flask("slow"), []
 
     @slow.post("/v1/challenges")

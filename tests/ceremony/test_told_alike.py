@@ -8,19 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import argon2
 import psycopg
 import pytest
 
+from face_engine.types import Vector
 from service.verification import pin as pins
-from tests.ceremony.house import House, enrol, payment, probe
+from service.verification import protection
+from tests.ceremony.house import BETTER_MODEL_ID, House, enrol, face, payment, probe
 from wire.denial import Denial, Reason
 from wire.envelope import OpeningKey
 from wire.ids import AccountId
-from wire.messages import Probe, TerminalKind
+from wire.messages import REFERENCES_MAX, Probe, Successor, TerminalKind
 
 PIN_TIER_MINOR = 50_000
 
@@ -34,15 +36,17 @@ class Work:
     statements: list[str] = field(default_factory=list)
     argon2: int = 0
     unsealed: int = 0
+    compared: list[int] = field(default_factory=list)
 
 
 @contextmanager
 def watched(patch: pytest.MonkeyPatch) -> Iterator[Work]:
     work = Work()
-    execute, verify, unseal = (
+    execute, verify, unseal, turn = (
         psycopg.Cursor.execute,
         argon2.PasswordHasher.verify,
         OpeningKey.unseal,
+        protection.turn,
     )
 
     def count_statement(self: Any, query: Any, *args: Any, **options: Any) -> Any:
@@ -57,10 +61,15 @@ def watched(patch: pytest.MonkeyPatch) -> Iterator[Work]:
         work.unsealed += 1
         return unseal(self, *args)
 
+    def count_compared(vector: Vector, *args: Any) -> Vector:
+        work.compared.append(vector.size)
+        return turn(vector, *args)
+
     with patch.context() as inside:
         inside.setattr(psycopg.Cursor, "execute", count_statement)
         inside.setattr(pins.PasswordHasher, "verify", count_argon2)
         inside.setattr(OpeningKey, "unseal", count_unsealed)
+        inside.setattr(protection, "turn", count_compared)
         yield work
 
 
@@ -96,17 +105,25 @@ CASES: dict[Denial, tuple[Prepare, Callable[[int], Probe]]] = {
         sql("DELETE FROM face_references WHERE account_id = %s"),
         lambda one: probe(one, pin="2468"),
     ),
+    Denial.REFERENCE_UNREADABLE: (
+        sql("UPDATE face_references SET ciphertext = %s WHERE account_id = %s", bytes(540)),
+        lambda one: probe(one, pin="2468"),
+    ),
     Denial.PIN_WRONG: (nothing, lambda one: probe(one, pin="1357")),
 }
 
 
-def refuse(house: House, denial: Denial, patch: pytest.MonkeyPatch, amount_minor: int
+def refuse(house: House, denial: Denial, patch: pytest.MonkeyPatch, amount_minor: int, *,
+           more: Prepare = nothing, successor: Successor | None = None
            ) -> tuple[tuple[Any, ...], Work]:  # fmt: skip
     prepare, wanted = CASES[denial]
     seed = list(CASES).index(denial) + 1
-    prepare(house, enrol(house, seed))
+    account = enrol(house, seed)
+    prepare(house, account)
+    more(house, account)
     store = house.add_terminal(TerminalKind.STORE)
-    raw = store.sign(store.evidence(store.challenge(payment(house, amount_minor)), wanted(seed)))
+    sent = replace(wanted(seed), successor=successor)
+    raw = store.sign(store.evidence(store.challenge(payment(house, amount_minor)), sent))
     with watched(patch) as work:
         answer = store.send("/v1/attempts", raw)
     decision = store.read(answer)
@@ -128,6 +145,36 @@ def test_every_refusal_looks_and_works_like_no_match(
     assert shape[3] == (Reason.NOT_VERIFIED, None, 0)
     assert len(work.statements) > 5
     assert (work.unsealed, work.argon2) == (1, int(with_pin))
+    assert work.compared == [128] * REFERENCES_MAX
     for denial, (its_shape, its_work) in seen.items():
         assert its_shape == shape, denial
         assert its_work == work, denial
+
+
+def keep(number: int) -> Prepare:
+    """The account has so many references."""
+    return sql(
+        "INSERT INTO face_references SELECT account_id, 2 + extra, model_id, ciphertext,"
+        " created_at_ms FROM face_references, generate_series(1, %s) AS extra"
+        " WHERE version = 1 AND account_id = %s"
+        if number > 2
+        else "DELETE FROM face_references WHERE version > %s AND account_id = %s",
+        number - 2 if number > 2 else number,
+    )
+
+
+@pytest.mark.parametrize("number", [1, 2, REFERENCES_MAX])
+def test_the_number_of_references_makes_no_work(
+    house: House, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    known = refuse(house, Denial.NO_MATCH, monkeypatch, 500, more=keep(number))
+    assert known == refuse(house, Denial.ACCOUNT_UNKNOWN, monkeypatch, 500)
+
+
+def test_a_face_by_two_models_is_compared_by_both_whichever_is_enrolled(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = Successor(model_id=BETTER_MODEL_ID, embedding=face(1))
+    known = refuse(house, Denial.NO_MATCH, monkeypatch, 500, successor=both)
+    assert len(known[1].compared) == 2 * REFERENCES_MAX
+    assert known == refuse(house, Denial.ACCOUNT_UNKNOWN, monkeypatch, 500, successor=both)

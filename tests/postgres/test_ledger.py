@@ -10,6 +10,7 @@ from service.db import Database, Row
 from service.ledger import store
 from service.ledger.check import check_balances, totals
 from service.ledger.rules import (
+    BALANCE_MINOR_MAX,
     AccountKind,
     CloseRefusal,
     Party,
@@ -121,6 +122,24 @@ def test_unknown_payees_and_other_currencies_are_refused(funded: Database) -> No
         assert store.pay(conn, merchant=MERCHANT, money=euro(1), **nobody) is (
             Denial.CURRENCY_MISMATCH
         )
+
+
+def test_a_wallet_that_would_overflow_is_not_topped_up(funded: Database) -> None:
+    with funded.transaction() as conn:
+        refusals = [
+            store.top_up(
+                conn, transfer=TransferId.new(), account=ACCOUNT, money=euro(10**15), now_ms=1
+            )
+            for _ in range(10)
+        ]
+        assert refusals == [None] * 9 + [Refusal.BALANCE_TOO_HIGH]
+        wallet = store.wallet_of(conn, ACCOUNT)
+        assert wallet is not None
+        room = BALANCE_MINOR_MAX - wallet.balance_minor
+        for amount_minor, refusal in ((room + 1, Refusal.BALANCE_TOO_HIGH), (room, None)):
+            common = {"transfer": TransferId.new(), "account": ACCOUNT, "now_ms": 1}
+            assert store.top_up(conn, money=euro(amount_minor), **common) is refusal
+        assert check_balances(conn) == ()
 
 
 @pytest.mark.parametrize(("close", "balance"), [(store.post, 400), (store.void, 1000)])
@@ -282,7 +301,7 @@ REFERS = "decode(repeat('{}', 16), 'hex')"
         "UPDATE ledger_accounts SET balance_minor = -1 WHERE kind = 'wallet'",
         "UPDATE ledger_accounts SET held_minor = 1001 WHERE kind = 'wallet'",
         "UPDATE ledger_accounts SET held_minor = -1 WHERE kind = 'wallet'",
-        "UPDATE ledger_accounts SET balance_minor = 1000000000000000001 WHERE kind = 'wallet'",
+        "UPDATE ledger_accounts SET balance_minor = 9007199254740992 WHERE kind = 'wallet'",
         "UPDATE ledger_accounts SET currency = 'USD'",
         "UPDATE ledger_accounts SET owner = decode(repeat('07', 16), 'hex') WHERE kind = 'wallet'",
         "DELETE FROM ledger_accounts",

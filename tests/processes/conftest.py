@@ -45,10 +45,10 @@ class Line:
     network: Network
     http: HttpTransport
 
-    def exchange(self, path: str, body: bytes) -> Reply:
+    def exchange(self, path: str, body: bytes, *, timeout_s: float) -> Reply:
         self.network.count(path)
         try:
-            reply = self.http.exchange(path, body)
+            reply = self.http.exchange(path, body, timeout_s=timeout_s)
         except Unreachable:
             self.network.note(None)
             raise

@@ -152,7 +152,7 @@ def test_without_a_database_nothing_is_decided_and_then_once(stage: Stage) -> No
         # Whoever would start it again waits for this.
         fcntl.flock(lock, fcntl.LOCK_EX)
         stage.kill_database()
-        reply = till.transport.exchange(ATTEMPT, prepared.evidence)
+        reply = till.transport.exchange(ATTEMPT, prepared.evidence, timeout_s=10.0)
     assert reply.status == 503
     assert Problem.decode(reply.body).reason == Reason.UNAVAILABLE
     assert prepared.decide().approved

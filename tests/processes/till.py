@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from countenance.house import House
 from face_engine.catalogue import load_pack
+from face_engine.templates import Candidate
 from face_engine.types import Embedding, Face
 from liveness.types import Observation
 from service.clock import unix_ms
@@ -20,6 +21,7 @@ from terminal_client.keystore import Identity
 from terminal_client.outbox import ATTEMPT, CONFIRM
 from terminal_client.terminal import CHALLENGE
 from terminal_client.transport import Transport, send
+from terminal_client.views import Views
 from wire import envelope
 from wire.envelope import SigningKey
 from wire.ids import AccountId, MerchantId
@@ -83,12 +85,15 @@ class Till:
     def prepare(self, context: Context, seed: int, pin: str | None = None) -> Prepared:
         """Everything before the evidence is sent."""
         face = made_up(seed)
+        views, none = (Views(same_person_min=0.5, reference_min=0.5) for _ in range(2))
+        source = Source.CAMERA
         ceremony = Ceremony(
-            self.identity, self.key, context, f"card:{seed}", face.model_id, Source.CAMERA, 0.5
+            self.identity, self.key, context, f"card:{seed}", face.model_id, source, views, none
         )
         ceremony.begin(self.send(CHALLENGE, ceremony.ask(unix_ms())))
         seen = Observation(captured_at_ms=0, faces=(FACE,), passive=None, embedding=face)
-        ceremony.look(Frame(observation=seen, flaw=None))
+        view = Candidate(embedding=face, quality=50, yaw_deg=0, pitch_deg=0)
+        ceremony.look(Frame(observation=seen, flaw=None, view=view))
         self.counter += 1
         evidence = ceremony.evidence(counter=self.counter, pin=pin, now_ms=unix_ms())
         return Prepared(self, ceremony, evidence)

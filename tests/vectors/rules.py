@@ -28,13 +28,14 @@ RING = KeyRing.from_raw(KEYS, log_name="countenance.test/log")
 
 def plans() -> Document:
     return {
-        "about": "The liveness plan from the challenge's nonce: SHAKE-256, 8 bytes a step.",
+        "about": "The liveness plan from the challenge's nonce: SHAKE-256, see docs/protocol.md.",
         "cases": [
             {"nonce": nonce.hex(), "level": level.name.lower(),
-             "steps": describe(draw_plan(nonce, level).steps),
-             "digest": draw_plan(nonce, level).digest.hex()}
+             "colours": colours, "plan": describe(plan), "digest": plan.digest.hex()}
             for nonce in (bytes(32), b"\xff" * 32, *(fixed(f"nonce {n}", 32) for n in range(6)))
             for level in Level
+            for colours in (True, False)
+            for plan in (draw_plan(nonce, level, colours=colours),)
         ],
     }  # fmt: skip
 

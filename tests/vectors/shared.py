@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from enum import IntEnum
 from hashlib import shake_256
 from typing import Any
@@ -16,6 +16,8 @@ from wire.messages import (
     Acknowledgement,
     Challenge,
     ChallengeRequest,
+    Colour,
+    ColourTiming,
     Completion,
     Confirmation,
     Context,
@@ -40,6 +42,7 @@ from wire.messages import (
     SealSuite,
     Source,
     StepTiming,
+    Successor,
     TerminalKind,
     WithdrawalContext,
     purpose_of,
@@ -79,7 +82,8 @@ WITHDRAWAL = WithdrawalContext(amount_minor=500, currency="JPY")
 ENTRY = EntryContext(door=DOOR, direction=Direction.IN)
 ENROLMENT = EnrolmentContext(account=ACCOUNT, consent_version="2026-11")
 PLAN = LivenessPlan(
-    steps=(PlanStep(move=Move.LEFT, hold_ms=300), PlanStep(move=Move.UP, hold_ms=799))
+    steps=(PlanStep(move=Move.LEFT, hold_ms=300), PlanStep(move=Move.UP, hold_ms=799)),
+    colours=(Colour.WHITE, Colour.BLUE),
 )
 REPORT = LivenessReport(
     level=Level.STANDARD,
@@ -89,8 +93,12 @@ REPORT = LivenessReport(
     frames=48,
     cues=(CueScore(name="motion", score_milli=912, outcome=LivenessOutcome.LIVE),),
     steps=(
-        StepTiming(move=Move.LEFT, started_ms=0, ended_ms=300),
-        StepTiming(move=Move.UP, started_ms=400, ended_ms=1199),
+        StepTiming(move=Move.LEFT, started_ms=100, ended_ms=400),
+        StepTiming(move=Move.UP, started_ms=500, ended_ms=1299),
+    ),
+    colours=(
+        ColourTiming(colour=Colour.WHITE, shown_ms=1400),
+        ColourTiming(colour=Colour.BLUE, shown_ms=1800),
     ),
 )
 EVIDENCE = Evidence(
@@ -113,6 +121,7 @@ PROBE = Probe(
     pin="2468",
     holder_share=fixed("holder share", 32),
 )
+SUCCESSOR = Successor(model_id=fixed("other model", 16), embedding=fixed("other embedding", 512))
 APPROVAL = Decision(
     attempt=ATTEMPT,
     evidence_digest=fixed("evidence digest", 32),
@@ -146,6 +155,7 @@ MESSAGES: tuple[Message, ...] = (
     LivenessPlan(steps=()),
     *REPORT.cues,
     *REPORT.steps,
+    *REPORT.colours,
     REPORT,
     Registration(
         code="MFRGGZDF-MZTWQ2LK.NBSWY3DPEB3W64TM",
@@ -186,6 +196,8 @@ MESSAGES: tuple[Message, ...] = (
     EVIDENCE,
     PROBE,
     Probe(claim="qr:7", embeddings=(fixed("one", 512),) * 2, pin=None, holder_share=None),
+    SUCCESSOR,
+    replace(PROBE, successor=SUCCESSOR),
     APPROVAL,
     REFUSAL,
     Confirmation(

@@ -7,6 +7,7 @@ that made the vector: another implementation has nothing else either.
 from __future__ import annotations
 
 import hmac
+import itertools
 from hashlib import sha3_256, sha256, shake_256
 from typing import Any
 
@@ -210,17 +211,34 @@ def test_amounts_are_read_and_written() -> None:
             Money.parse(case["text"])
 
 
+# Moves and colours, as docs/protocol.md counts them.
+PLAN_LENGTHS = {"none": (0, 0), "passive": (1, 0), "standard": (2, 8), "strict": (3, 10)}
+
+
 @pytest.mark.parametrize("case", generate.read("plans")["cases"])
 def test_a_plan_is_as_the_protocol_document_derives_it(case: Case) -> None:
-    number = {"none": 0, "passive": 1, "standard": 2, "strict": 3}[case["level"]]
+    moves, colours = PLAN_LENGTHS[case["level"]]
+    if colours and not case["colours"]:
+        moves, colours = moves + 1, 0
     seed = b"countenance/v1/plan" + bytes.fromhex(case["nonce"])
-    stream, last = shake_256(seed).digest(8 * number), None
-    for place, step in enumerate(case["steps"]):
-        high, low = np.frombuffer(stream[8 * place : 8 * place + 8], ">u4")
-        moves = [move for move in ("left", "right", "up", "down") if move != last]
-        last = moves[int(high) % len(moves)]
-        assert step == {"move": last, "hold_ms": 300 + int(low) % 500}
-    assert len(case["steps"]) == number
+    stream = shake_256(seed).digest(4 * (1 + moves + colours))
+    first, *words = (int(word) for word in np.frombuffer(stream, ">u4"))
+    orders = [
+        order
+        for order in itertools.product(("left", "right", "up", "down", "closer"), repeat=moves)
+        if all(one != two for one, two in itertools.pairwise(order))
+        and (not moves or "left" in order or "right" in order)
+    ]
+    steps = [
+        {"move": move, "hold_ms": 300 + word % 500}
+        for move, word in zip(orders[first % len(orders)], words, strict=False)
+    ]
+    shown: list[str] = []
+    for word in words[moves:]:
+        every = ("black", "white", "green", "blue", "rose")
+        choices = [one for one in every if one not in shown[-1:]]
+        shown.append(choices[word % len(choices)])
+    assert case["plan"] == {"steps": steps, "colours": shown}
 
 
 def test_denials_stand_in_order_of_precedence() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,32 +11,14 @@ import pytest
 import liveness
 from face_engine.types import Embedding, Face
 from liveness.challenge import Move, Plan, Step
+from liveness.continuity import ContinuityTracker
 from liveness.fuse import fuse
 from liveness.motion import read_pose
-from liveness.session import DURATION_MS_MAX, LivenessSession
+from liveness.session import LivenessSession
 from liveness.types import Cue, Level, Observation, Outcome
+from tests.unit.liveness.scene import LANDMARKS, Actor, Depth, bent, check, flat
 
-HEAD = np.array(
-    [(-0.5, 0.0, 0.0), (0.5, 0.0, 0.0), (0.0, 0.6, 0.45), (-0.4, 1.15, 0.0), (0.4, 1.15, 0.0)]
-)
-FLAT = HEAD * (1, 1, 0)
-TURN, NOD = 0.45, 0.4
-POSES = {
-    Move.LEFT: (TURN, 0.0),
-    Move.RIGHT: (-TURN, 0.0),
-    Move.UP: (0.0, NOD),
-    Move.DOWN: (0.0, -NOD),
-}
-
-
-def face(yaw: float = 0.0, pitch: float = 0.0, *, points: np.ndarray = HEAD, x: float = 320.0
-         ) -> Face:  # fmt: skip
-    """Five landmarks of a head seen from afar; x grows to the picture's right, y downwards."""
-    u, v, w = points.T
-    u, w = u * np.cos(yaw) + w * np.sin(yaw), w * np.cos(yaw) - u * np.sin(yaw)
-    v = v * np.cos(pitch) - w * np.sin(pitch)
-    landmarks = np.stack([u * 80 + x, v * 80 + 200], axis=1).astype(np.float32)
-    return Face(box=(x - 80, 120, x + 80, 340), landmarks=landmarks, score=1.0)
+PLAN = Plan((Step(move=Move.LEFT, hold_ms=400), Step(move=Move.UP, hold_ms=350)))
 
 
 def unit(seed: int) -> Embedding:
@@ -44,82 +28,82 @@ def unit(seed: int) -> Embedding:
     )
 
 
-PLAN = Plan((Step(move=Move.LEFT, hold_ms=300), Step(move=Move.UP, hold_ms=300)))
+def face(yaw: float = 0.0, *, x: float = 320.0) -> Face:
+    """Five landmarks of a head; x grows to the picture's right."""
+    u, v, depth = np.append(LANDMARKS.T, [[0, 0, 0.45, 0, 0]], axis=0)
+    u = u * np.cos(yaw) + depth * np.sin(yaw)
+    landmarks = np.stack([u * 80 + x, v * 80 + 200], axis=1).astype(np.float32)
+    return Face(box=(x - 80, 120, x + 80, 340), landmarks=landmarks, score=1.0)
 
 
-def run(
-    *,
-    level: Level = Level.STANDARD,
-    points: np.ndarray = HEAD,
-    answers: dict[Move, tuple[float, float]] = POSES,
-    passive: float | None = None,
-    step_ms: int = 50,
-    reaction_frames: int = 5,
-) -> LivenessSession:
-    """Somebody who takes the pose that ``answers`` has for what is asked."""
-    session = LivenessSession(PLAN, level, 0.5)
-    at_ms, waited = 1000, 0
-    progress = None
-    while progress is None or not progress.finished:
-        move = progress.move if progress else None
-        waited = waited + 1 if move else 0
-        yaw, pitch = answers.get(move, (0.0, 0.0)) if waited > reaction_frames else (0.0, 0.0)
-        seen = Observation(
-            captured_at_ms=at_ms, faces=(face(yaw, pitch, points=points),), passive=passive
-        )
-        progress = session.observe(seen)
-        at_ms += step_ms
-    return session
+def outcomes(session: LivenessSession) -> dict[str, Outcome]:
+    return {cue.name: cue.outcome for cue in session.verdict().cues}
 
 
 def test_a_head_that_does_what_is_asked_is_live() -> None:
-    session = run()
+    session = check(PLAN, Actor())
     assert session.verdict().outcome is Outcome.LIVE
     assert [step.move for step in session.steps] == [Move.LEFT, Move.UP]
-    for step in session.steps:
-        assert step.ended_ms - step.started_ms >= 300
+    for done, asked in zip(session.steps, PLAN.steps, strict=True):
+        assert done.ended_ms - done.started_ms >= asked.hold_ms
     assert session.steps[0].ended_ms <= session.steps[1].started_ms
 
 
-@pytest.mark.parametrize("fps", [5, 15, 60])
+@pytest.mark.parametrize("fps", [5, 12, 60])
 def test_the_cameras_speed_does_not_matter(fps: int) -> None:
-    session = run(step_ms=1000 // fps, reaction_frames=max(1, fps // 5))
+    session = check(PLAN, Actor(), fps=fps)
     assert session.verdict().outcome is Outcome.LIVE
 
 
-def test_a_flat_picture_that_is_turned_as_asked_is_an_attack() -> None:
-    turned = {move: (2 * yaw, 2 * pitch) for move, (yaw, pitch) in POSES.items()}
-    session = run(points=FLAT, answers=turned)
-    assert session.verdict().outcome is Outcome.ATTACK
-    assert session.steps == ()
+@pytest.mark.parametrize("depth", [flat, bent], ids=["flat", "bent"])
+def test_a_sheet_that_is_turned_as_asked_is_never_live(depth: Depth) -> None:
+    session = check(PLAN, Actor(depth=depth), fps=10)
+    assert session.verdict().outcome is not Outcome.LIVE
+    assert outcomes(session)["relief"] is not Outcome.LIVE
 
 
 @pytest.mark.parametrize(
-    "answers",
-    [{}, {Move.LEFT: POSES[Move.RIGHT]}, {Move.LEFT: POSES[Move.LEFT]}],
+    "obeys",
+    [
+        lambda move: None,
+        lambda move: Move.RIGHT if move is Move.LEFT else move,
+        lambda move: move if move is Move.LEFT else None,
+    ],
     ids=["still", "wrong way", "half of the plan"],
 )
 def test_a_plan_that_is_not_carried_out_is_never_live(
-    answers: dict[Move, tuple[float, float]],
+    obeys: Callable[[Move], Move | None],
 ) -> None:
-    session = run(answers=answers)
+    session = check(PLAN, Actor(obeys=obeys), fps=6)
     assert session.verdict().outcome is Outcome.UNDECIDED
-    assert session.frames * 50 >= DURATION_MS_MAX
+    assert "motion" in outcomes(session)
+
+
+def test_frames_without_pixels_are_never_live() -> None:
+    session, actor = LivenessSession(PLAN, Level.STANDARD, 0.5), Actor()
+    for at_ms in range(1000, 60_000, 50):
+        seen = replace(actor.observe(at_ms), pixels=None)
+        progress = session.observe(seen)
+        if progress.finished:
+            break
+        actor.tell(at_ms, progress.move, progress.colour)
+    assert outcomes(session)["motion"] is Outcome.LIVE
+    assert session.verdict().outcome is Outcome.UNDECIDED
 
 
 def test_a_pose_taken_before_it_was_asked_for_does_not_count_at_once() -> None:
     session = LivenessSession(PLAN, Level.STANDARD, 0.5)
     for number in range(5):
-        session.observe(Observation(captured_at_ms=1000 + 20 * number, faces=(face(),)))
-    ahead = Observation(captured_at_ms=1110, faces=(face(TURN),))
-    assert session.observe(ahead).move is Move.LEFT
+        session.observe(at(1000 + 20 * number, face()))
+    assert session.observe(at(1110, face(0.45))).move is Move.LEFT
     assert session.steps == ()
 
 
-def observe(session: LivenessSession, *seen: Observation) -> Outcome:
+def observe(*seen: Observation) -> Outcome:
+    tracker = ContinuityTracker(same_person_min=0.5)
     for each in seen:
-        session.observe(each)
-    return next(cue.outcome for cue in session.verdict().cues if cue.name == "continuity")
+        tracker.observe(each)
+    return tracker.cue().outcome
 
 
 def at(ms: int, *faces: Face, embedding: Embedding | None = None) -> Observation:
@@ -149,43 +133,53 @@ def small(big: Face) -> Face:
             Outcome.LIVE,
         ),
         (
-            [at(0, face(), embedding=unit(1)), at(50, face(), embedding=unit(2))],
+            [at(0, face(), embedding=unit(1)), at(50, face(), embedding=unit(3))],
             Outcome.ATTACK,
+        ),
+        (
+            [at(0, face(), embedding=unit(1)), at(50, face(), embedding=unit(6))],
+            Outcome.UNDECIDED,
         ),
     ],
     ids=["nothing", "one face", "gap", "backwards", "jump", "two people", "passer-by", "leaves",
-         "same person", "another person"],
+         "same person", "another person", "somebody like him"],
 )  # fmt: skip
 def test_continuity(seen: list[Observation], outcome: Outcome) -> None:
-    assert observe(LivenessSession(PLAN, Level.STANDARD, 0.5), *seen) is outcome
+    assert observe(*seen) is outcome
 
 
 def cues(**outcomes: Outcome) -> list[Cue]:
     return [Cue(name=name, score=0.5, outcome=outcome) for name, outcome in outcomes.items()]
 
 
+EVERY = ("continuity", "injection", "motion", "relief", "flash", "passive")
 LIVE, ATTACK, UNDECIDED = Outcome.LIVE, Outcome.ATTACK, Outcome.UNDECIDED
 
 
 @pytest.mark.parametrize(
-    ("level", "found", "outcome"),
+    ("level", "changes", "colours", "outcome"),
     [
-        (Level.NONE, {"motion": ATTACK}, LIVE),
-        (Level.PASSIVE, {"continuity": LIVE, "motion": UNDECIDED, "passive": LIVE}, LIVE),
-        (Level.PASSIVE, {"continuity": LIVE, "motion": UNDECIDED}, UNDECIDED),
-        (Level.PASSIVE, {"continuity": LIVE, "motion": LIVE}, LIVE),
-        (Level.STANDARD, {"continuity": LIVE, "motion": LIVE}, LIVE),
-        (Level.STANDARD, {"continuity": LIVE, "motion": LIVE, "passive": UNDECIDED}, UNDECIDED),
-        (Level.STANDARD, {"continuity": LIVE, "motion": LIVE, "passive": ATTACK}, ATTACK),
-        (Level.STANDARD, {"continuity": UNDECIDED, "motion": LIVE, "passive": LIVE}, UNDECIDED),
-        (Level.STRICT, {"motion": LIVE}, UNDECIDED),
-        (Level.STRICT, {}, UNDECIDED),
+        (Level.NONE, {"motion": ATTACK}, True, LIVE),
+        (Level.NONE, {}, True, LIVE),
+        (Level.PASSIVE, {"motion": UNDECIDED, "relief": UNDECIDED}, False, LIVE),
+        (Level.PASSIVE, {"passive": None}, False, LIVE),
+        (Level.PASSIVE, {"passive": None, "relief": UNDECIDED}, False, UNDECIDED),
+        (Level.STANDARD, {}, True, LIVE),
+        (Level.STANDARD, {"passive": None}, True, LIVE),
+        (Level.STANDARD, {"flash": None}, False, LIVE),
+        (Level.STANDARD, {"flash": None}, True, UNDECIDED),
+        *[(Level.STANDARD, {name: UNDECIDED}, True, UNDECIDED) for name in EVERY],
+        *[(Level.STANDARD, {name: ATTACK}, True, ATTACK) for name in EVERY],
+        *[(Level.STRICT, {name: UNDECIDED}, True, UNDECIDED) for name in EVERY],
     ],
 )
 def test_fusion_lets_no_cue_hide_another(
-    level: Level, found: dict[str, Outcome], outcome: Outcome
+    level: Level, changes: dict[str, Outcome | None], colours: bool, outcome: Outcome
 ) -> None:
-    assert fuse(cues(**found), level).outcome is outcome
+    found = {name: changes.get(name, LIVE) for name in EVERY}
+    given = {name: each for name, each in found.items() if each is not None}
+    verdict = fuse(cues(**given), level, has_passive="passive" in given, has_colours=colours)
+    assert verdict.outcome is outcome
 
 
 def test_landmarks_that_span_nothing_give_no_pose() -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from face_engine.calibration import Calibration
 from service.errors import Misconfigured
 from service.verification.policy import FOREVER_MS, Lockout, Policy, default_policy
 from wire.ids import DoorId, MerchantId
@@ -72,6 +74,8 @@ OPEN = {"fmr": 1e-4, "level": "standard", "pin": False}
         {"unknown": 1},
         {"sources": []},
         {"sources": ["mirror"]},
+        {"packs": []},
+        {"packs": ["pip", "pip"]},
         {"challenge_ttl_ms": 1},
         {"hold_ttl_ms": 10**9},
         {"currency": "XXX"},
@@ -133,3 +137,28 @@ def test_the_delay_grows_with_the_failures(failures: int, level: Level, locked_m
 @pytest.mark.parametrize(("failures", "level"), [(50, Level.NONE), (100, Level.PASSIVE)])
 def test_the_hard_stop_has_no_end(failures: int, level: Level) -> None:
     assert Lockout().locked_until_ms(failures, level=level, now_ms=1_000) == FOREVER_MS
+
+
+CALIBRATIONS = [
+    Calibration(
+        model_id=pack.encode().ljust(16),
+        pack=pack,
+        dimensions=128,
+        provenance="made up",
+        people=10,
+        impostor_comparisons=1000,
+        points=((0.5, 1e-3), (0.6, bound)),
+    )
+    for pack, bound in (("open", 1e-4), ("pip", 5e-4))
+]
+
+
+def test_a_policy_is_refused_at_start_where_a_calibration_cannot_show_its_rate() -> None:
+    with pytest.raises(Misconfigured, match=r"FMR 0\.0001, but the calibration of pack pip"):
+        default_policy().check_rates(CALIBRATIONS)
+    replace(default_policy(), packs=("open",)).check_rates(CALIBRATIONS)
+
+
+def test_a_policy_is_refused_at_start_where_a_pack_has_no_calibration() -> None:
+    with pytest.raises(Misconfigured, match="pack pip, which has no calibration"):
+        default_policy().check_rates(CALIBRATIONS[:1])

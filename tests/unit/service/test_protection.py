@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from face_engine.types import Embedding
-from service.verification.protection import Slot, new_data_key, protect, similarity, turn
+from service.verification.protection import Slot, new_data_key, protect, similarity, turn, unprotect
 from wire.ids import AccountId
 
 MODEL, OTHER_MODEL = b"m" * 16, b"n" * 16
@@ -84,3 +84,15 @@ def test_two_stored_references_of_one_face_share_no_bytes(slot: Slot) -> None:
 def test_an_embedding_of_odd_size_is_misuse(slot: Slot) -> None:
     with pytest.raises(ValueError, match="power of two"):
         turn(embedding(1, size=100).vector, slot, TRANSFORM_KEY)
+
+
+@pytest.mark.parametrize("share", [None, SHARE])
+def test_a_reference_opens_to_what_it_was(slot: Slot, share: bytes | None) -> None:
+    reference, key = embedding(1), new_data_key()
+    bound = {"data_key": key, "holder_share": share, "transform_key": TRANSFORM_KEY}
+    stored = protect(reference, slot, **bound)
+    opened = unprotect(stored, slot, **bound)
+    assert opened == pytest.approx(reference.vector, abs=1e-6)
+    assert unprotect(stored, slot, **bound | {"data_key": bytes(32)}) is None
+    other = unprotect(stored, slot, **bound | {"transform_key": bytes(32)})
+    assert abs(float(other @ reference.vector)) < 0.5

@@ -59,7 +59,7 @@ class Answers:
         self.replies = list(replies)
         self.sent: list[bytes] = []
 
-    def exchange(self, path: str, body: bytes) -> Reply:
+    def exchange(self, path: str, body: bytes, *, timeout_s: float) -> Reply:
         self.sent.append(body)
         return self.replies[min(len(self.sent), len(self.replies)) - 1]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from service import authorize
-from service.authorize import Limits
+from service import desk
+from service.desk import Limits
 from service.http import terminal as http
 from service.terminals.registration import CODE_TTL_MS
 from service.verification import liveness, plan
@@ -109,7 +109,7 @@ def test_every_reason_and_every_denial_stands_in_order() -> None:
     [
         f"at most {codec.MAX_MESSAGE_BYTES} bytes",
         f"longer than {codec.MAX_MESSAGE_BYTES >> 10} KiB or nested deeper than {codec.MAX_DEPTH}",
-        f"more than {authorize.CLOCK_SKEW_MAX_MS // 1000} s off",
+        f"more than {desk.CLOCK_SKEW_MAX_MS // 1000} s off",
         f"with {liveness.CLOCK_TOLERANCE_MS // 1000} s of tolerance",
         f"({default_policy().challenge_ttl_ms // 1000} s after its issue, by default)",
         f"within {CODE_TTL_MS // 3_600_000} hours",
@@ -126,7 +126,10 @@ def test_the_numbers_are_those_of_the_code(text: str) -> None:
     assert text in ONE_LINE
 
 
-def test_the_plan_has_as_many_steps_as_the_document_says() -> None:
-    numbers = ", ".join(str(plan.STEPS_AT[level]) for level in messages.Level)
+def test_the_plan_is_as_long_as_the_document_says() -> None:
+    moves, colours = (
+        ", ".join(str(numbers[level]) for level in messages.Level)
+        for numbers in (plan.STEPS_AT, plan.COLOURS_AT)
+    )
     names = ", ".join(level.name.lower() for level in messages.Level)
-    assert f"`n` be {numbers} steps for the levels {names}" in ONE_LINE
+    assert f"`n` be {moves} moves and `c` {colours} colours for the levels {names}" in ONE_LINE
