@@ -25,6 +25,7 @@ COMMANDS = {
         "countenance.commands.evaluate",
         "Measure a pack on photos, and liveness on attacks.",
     ),
+    "ledger": ("countenance.commands.ledger", "Prove that money balances; refunds, late cash."),
     "merchant": ("countenance.commands.merchant", "Merchants and what they earned."),
     "migrate": ("countenance.commands.migrate", "Bring the database schema up to date."),
     "models": ("countenance.commands.models", "Model packs: list, pull, verify, convert."),

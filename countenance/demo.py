@@ -31,7 +31,7 @@ from service.audit import log
 from service.audit.notes import verifier_key
 from service.audit.verify import AuditError, VerifierKey, verify_log
 from service.clock import unix_ms
-from service.ledger import store as ledger
+from service.ledger.check import check
 from service.verification.policy import default_policy
 from terminal_client.atm import Cassette
 from terminal_client.camera import Camera, SimulatedCamera, Stills
@@ -152,7 +152,7 @@ class Shop:
         with house.database.transaction() as conn:
             while log.integrate(conn, house.keys.log, now_ms=unix_ms()):
                 pass
-            balanced = ledger.check(conn) == ()
+            balanced = check(conn) == ()
             entries = conn.execute(
                 "SELECT position, leaf FROM audit_entries WHERE position IS NOT NULL"
                 " ORDER BY position"

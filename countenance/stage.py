@@ -104,7 +104,9 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def trial_policy(level: Level | None) -> Policy:
-    """The default policy, for simulated customers and files; ``level`` replaces every tier's."""
+    """The default policy, for simulated customers and files, without limits on their money;
+    ``level`` replaces every tier's.
+    """
     standard = default_policy()
     return Policy(
         tiers={
@@ -119,6 +121,7 @@ def trial_policy(level: Level | None) -> Policy:
             )
             for name, tiers in standard.tiers.items()
         },
+        limits={},
         sources=("camera", "stream", "file", "simulated"),
     )
 

@@ -26,6 +26,7 @@ from service.http.models import Problem
 from service.http.problems import ProblemError, of_status
 from service.http.strict_json import StrictJson
 from service.http.terminal import terminal_api
+from service.ledger.check import last_check
 from service.operators.acts import Operations
 from service.population import count_exceeded
 from wire.codec import MAX_MESSAGE_BYTES
@@ -77,10 +78,10 @@ def _readyz(database: Database) -> Response:
 
 
 def _metrics(metrics: Metrics, database: Database) -> Response:
-    exceeded = None
+    exceeded, checked = None, None
     with suppress(Unavailable), database.transaction() as conn:
-        exceeded = count_exceeded(conn, now_ms=unix_ms())
-    return Response(metrics.render(exceeded), content_type=CONTENT_TYPE)
+        exceeded, checked = count_exceeded(conn, now_ms=unix_ms()), last_check(conn)
+    return Response(metrics.render(exceeded, checked), content_type=CONTENT_TYPE)
 
 
 def _never_store(response: Response) -> Response:

@@ -15,5 +15,9 @@ class Unavailable(ServiceError):
     """A database, broker or processor that is needed now does not answer."""
 
 
+class Collided(Unavailable):
+    """Transactions of the same moment stood in each other's way; this one was rolled back."""
+
+
 class Misconfigured(ServiceError):
     """A setting, key file or policy that must not be run; the text says which and why."""

@@ -28,6 +28,8 @@ def permit(conn: Connection[Row], verified: Verified, now_ms: int) -> Permitted 
             merchant=context.payee,
             money=context.money,
             now_ms=now_ms,
+            terminal=evidence.terminal,
+            limits=policy.limits_for(context),
         )
     elif isinstance(context, WithdrawalContext):
         lives_ms = policy.hold_ttl_ms // 2
@@ -39,6 +41,7 @@ def permit(conn: Connection[Row], verified: Verified, now_ms: int) -> Permitted 
             money=context.money,
             now_ms=now_ms,
             expires_at_ms=now_ms + policy.hold_ttl_ms,
+            limits=policy.limits_for(context),
         )
     elif isinstance(context, EntryContext):
         denial = _enter(conn, account, evidence, context, now_ms)

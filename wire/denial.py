@@ -20,6 +20,7 @@ class Reason(StrEnum):
     NOT_VERIFIED = "not_verified"
     INSUFFICIENT_FUNDS = "insufficient_funds"
     LIMIT_EXCEEDED = "limit_exceeded"
+    REFUSED_FOR_NOW = "refused_for_now"
     NOT_PERMITTED = "not_permitted"
     OUTSIDE_SCHEDULE = "outside_schedule"
     ENROLMENT_NOT_ACCEPTED = "enrolment_not_accepted"
@@ -61,6 +62,13 @@ class Denial(StrEnum):
     MERCHANT_UNKNOWN = "merchant_unknown"
     CURRENCY_MISMATCH = "currency_mismatch"
     LIMIT_EXCEEDED = "limit_exceeded"
+    ACCOUNT_VELOCITY = "account_velocity"
+    ACCOUNT_DAY_LIMIT = "account_day_limit"
+    ACCOUNT_MONTH_LIMIT = "account_month_limit"
+    MERCHANT_DAY_LIMIT = "merchant_day_limit"
+    MERCHANT_MONTH_LIMIT = "merchant_month_limit"
+    TERMINAL_DAY_LIMIT = "terminal_day_limit"
+    TERMINAL_MONTH_LIMIT = "terminal_month_limit"
     INSUFFICIENT_FUNDS = "insufficient_funds"
     DOOR_UNKNOWN = "door_unknown"
     GRANT_MISSING = "grant_missing"
@@ -105,6 +113,13 @@ _REASON = {
     Denial.MERCHANT_UNKNOWN: Reason.NOT_PERMITTED,
     Denial.CURRENCY_MISMATCH: Reason.NOT_PERMITTED,
     Denial.LIMIT_EXCEEDED: Reason.LIMIT_EXCEEDED,
+    Denial.ACCOUNT_VELOCITY: Reason.REFUSED_FOR_NOW,
+    Denial.ACCOUNT_DAY_LIMIT: Reason.REFUSED_FOR_NOW,
+    Denial.ACCOUNT_MONTH_LIMIT: Reason.REFUSED_FOR_NOW,
+    Denial.MERCHANT_DAY_LIMIT: Reason.REFUSED_FOR_NOW,
+    Denial.MERCHANT_MONTH_LIMIT: Reason.REFUSED_FOR_NOW,
+    Denial.TERMINAL_DAY_LIMIT: Reason.REFUSED_FOR_NOW,
+    Denial.TERMINAL_MONTH_LIMIT: Reason.REFUSED_FOR_NOW,
     Denial.INSUFFICIENT_FUNDS: Reason.INSUFFICIENT_FUNDS,
     Denial.DOOR_UNKNOWN: Reason.NOT_PERMITTED,
     Denial.GRANT_MISSING: Reason.NOT_PERMITTED,

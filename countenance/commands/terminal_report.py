@@ -59,6 +59,10 @@ _REASON: dict[str, tuple[str, str]] = {
     ),
     Reason.INSUFFICIENT_FUNDS: ("the account has not enough money", "another way to pay"),
     Reason.LIMIT_EXCEEDED: ("the amount is above the limit", "a smaller amount"),
+    Reason.REFUSED_FOR_NOW: (
+        "face, account and money are fine; a limit is reached for now",
+        "a smaller amount, later, or another way to pay",
+    ),
     Reason.NOT_PERMITTED: ("this is not permitted to this account here", "ask the operator"),
     Reason.OUTSIDE_SCHEDULE: ("the account may not enter now", "come back within the schedule"),
     Reason.ENROLMENT_NOT_ACCEPTED: (

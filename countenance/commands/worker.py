@@ -12,7 +12,7 @@ from countenance.house import open_database
 @click.command()
 @click.option("--beat/--no-beat", default=True, help="Also send the scheduled tasks.")
 def worker(beat: bool) -> None:
-    """Run the tasks: expire holds and challenges, sign checkpoints."""
+    """Run the tasks: expire holds and challenges, sign checkpoints, check the ledger."""
     with open_database() as settings:
         # The Celery application reads the database's address when it is imported.
         from service.tasks.app import celery  # noqa: PLC0415

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from wire import codec
 from wire.codec import Message, on_wire
-from wire.ids import AccountId, AttemptId, TerminalId
+from wire.ids import AccountId, AttemptId, TerminalId, TransferId
 from wire.messages import CONTEXT, MODEL_ID_BYTES, Completion, Context, Outcome
 
 
@@ -51,6 +51,8 @@ class ActLeaf(Message):
     """An administrative act: ``act`` is like ``account.suspend``, ``subject`` an id's text.
 
     ``actor`` is the API token's id; absent for the commands on the service's own machine.
+    ``transfer`` and ``content`` (:attr:`service.ledger.rules.Transfer.content`) are those of
+    an act that moved money.
     """
 
     kind: str = field(default="act", metadata=on_wire(1, codec.text(16)))
@@ -59,3 +61,9 @@ class ActLeaf(Message):
     subject: str = field(metadata=on_wire(4, codec.text(80)))
     nonce: bytes = field(metadata=on_wire(5, codec.octets(16)))
     actor: str | None = field(metadata=on_wire(6, codec.text(80), optional=True))
+    transfer: TransferId | None = field(
+        default=None, metadata=on_wire(7, codec.ident(TransferId), optional=True)
+    )
+    content: bytes | None = field(
+        default=None, metadata=on_wire(8, codec.octets(32), optional=True)
+    )

@@ -18,6 +18,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from service.ledger.check import Checked
 from wire.envelope import parse
 from wire.messages import Decision, purpose_of
 
@@ -64,7 +65,7 @@ class Metrics:
             decision.reason or "",
         ).inc()
 
-    def render(self, population_exceeded: int | None) -> bytes:
+    def render(self, population_exceeded: int | None, ledger_checked: Checked | None) -> bytes:
         """The text exposition format; ``None`` where the database does not answer."""
         registry = self._registry
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
@@ -72,6 +73,7 @@ class Metrics:
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         current = CollectorRegistry()
         current.register(_Population(population_exceeded))
+        current.register(_LedgerCheck(ledger_checked))
         return generate_latest(registry) + generate_latest(current)
 
 
@@ -87,4 +89,24 @@ class _Population(Collector):
                 "countenance_population_exceeded",
                 "Checks of models and sites whose people match each other too often.",
                 value=self._exceeded,
+            )
+
+
+class _LedgerCheck(Collector):
+    """Of the database too; nothing before the first check."""
+
+    def __init__(self, checked: Checked | None) -> None:
+        self._checked = checked
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        if self._checked is not None:
+            yield GaugeMetricFamily(
+                "countenance_ledger_discrepancies",
+                "What the newest check of the ledger found; anything but 0 needs a person.",
+                value=self._checked.discrepancies,
+            )
+            yield GaugeMetricFamily(
+                "countenance_ledger_checked_timestamp_seconds",
+                "When the ledger was last checked, Unix time.",
+                value=self._checked.at_ms / 1000,
             )

@@ -1,74 +1,85 @@
 """The ledger in PostgreSQL. Every function works in the caller's transaction.
 
-Guarantees: the wallet's row is locked before its money is looked at, so its available balance
-never goes below zero; a transfer's id is the caller's, and a second transfer of that id is
-refused by the database. Transfers lock at most one wallet, so they cannot deadlock.
+Guarantees: a transfer's id is the caller's, and the same id and content always get the first
+answer, a refusal too, while the same id with other content is refused by name. What refusals
+are decided on is read after the locks were taken, so a wallet's available balance never goes
+below zero and refunds never exceed what was posted. Locks are taken in one order: the transfer
+that is closed or referred to, the one wallet, the terminal's day. No two transfers wait for
+each other in a circle; accounts that are not wallets are never locked against each other, so
+one busy merchant does not serialize payments.
 
-The caller must still commit, and give each attempt's own id as the transfer's.
+The caller must still commit, give an attempt's own id as its transfer's, and run again what
+:meth:`service.db.Database.run` would: two requests with one id for two wallets, at the same
+moment, collide.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from psycopg import Connection
 
 from service.db import Row
+from service.ledger.limits import Limits
 from service.ledger.rules import (
+    AccountKind,
     CloseRefusal,
+    Party,
+    Refusal,
+    Transfer,
+    TransferKind,
     TransferState,
     Wallet,
-    refuse_close,
-    refuse_debit,
-    refuse_top_up,
 )
+from service.ledger.transfers import UNLIMITED, close, create_transfer, find_booked, read_wallet
 from wire.denial import Denial
-from wire.ids import AccountId, Id, MerchantId, TerminalId, TransferId
+from wire.ids import AccountId, MerchantId, TerminalId, TransferId
 from wire.money import Money
 
 EXPIRE_BATCH_MAX = 1000
-FUNDING_OWNER = bytes(16)
 
 
 def open_wallet(conn: Connection[Row], account: AccountId, currency: str) -> None:
-    _open(conn, "wallet", account.raw, currency)
+    open_account(conn, Party.wallet(account), currency)
 
 
 def open_merchant(conn: Connection[Row], merchant: MerchantId, currency: str) -> None:
-    _open(conn, "merchant", merchant.raw, currency)
+    open_account(conn, Party.merchant(merchant), currency)
 
 
 def open_cassette(conn: Connection[Row], terminal: TerminalId, currency: str) -> None:
-    _open(conn, "cassette", terminal.raw, currency)
+    open_account(conn, Party.cassette(terminal), currency)
 
 
-def _open(conn: Connection[Row], kind: str, owner: bytes, currency: str) -> None:
-    zero = 0 if kind == "wallet" else None
+def open_house(conn: Connection[Row], kind: AccountKind, currency: str) -> Party:
+    """The house's account of this kind and currency, opened where there is none."""
+    party = Party.house(kind, currency)
+    if _find(conn, party) is None:
+        open_account(conn, party, currency)
+    return party
+
+
+def open_account(conn: Connection[Row], party: Party, currency: str) -> None:
+    """Opens it once; an account that is open keeps its currency."""
+    zero = 0 if party.kind is AccountKind.WALLET else None
     conn.execute(
         """INSERT INTO ledger_accounts (kind, owner, currency, balance_minor, held_minor)
         VALUES (%s, %s, %s, %s, %s) ON CONFLICT (owner, kind) DO NOTHING""",
-        (kind, owner, currency, zero, zero),
+        (party.kind, party.owner, currency, zero, zero),
     )
 
 
 def top_up(
-    conn: Connection[Row], *, transfer: TransferId, account: AccountId, money: Money, now_ms: int
-) -> Denial | None:
-    """Puts outside money into a wallet."""
-    funding = FUNDING_OWNER[:13] + money.currency.encode()
-    _open(conn, "funding", funding, money.currency)
-    source = _find(conn, "funding", funding)
-    found = _lock_wallet(conn, account)
-    refusal = refuse_top_up(found and found[1], money)
-    if refusal or source is None or found is None:
-        return refusal
-    conn.execute(
-        "UPDATE ledger_accounts SET balance_minor = balance_minor + %s"
-        " WHERE ledger_account_id = %s",
-        (money.amount_minor, found[0]),
-    )
-    _insert(conn, transfer, "top_up", source[0], found[0], money, now_ms)
-    return None
+    conn: Connection[Row],
+    *,
+    transfer: TransferId,
+    account: AccountId,
+    money: Money,
+    now_ms: int,
+    act: bytes | None = None,
+) -> Refusal | None:
+    """Puts outside money into a wallet; ``act`` is the leaf hash of who said so."""
+    open_house(conn, AccountKind.FUNDING, money.currency)
+    wanted = Transfer.top_up(transfer, account, money)
+    return create_transfer(conn, wanted, now_ms=now_ms, act=act)
 
 
 def pay(
@@ -79,20 +90,21 @@ def pay(
     merchant: MerchantId,
     money: Money,
     now_ms: int,
+    lives_ms: int | None = None,
+    terminal: TerminalId | None = None,
+    limits: Limits = UNLIMITED,
 ) -> Denial | None:
-    """Reserves and posts in one step; None where it did."""
-    payee = _find(conn, "merchant", merchant.raw)
-    found = _lock_wallet(conn, account)
-    refusal = refuse_debit(found and found[1], money, payee_currency=payee[1] if payee else None)
-    if refusal or payee is None or found is None:
-        return refusal
-    conn.execute(
-        "UPDATE ledger_accounts SET balance_minor = balance_minor - %s"
-        " WHERE ledger_account_id = %s",
-        (money.amount_minor, found[0]),
+    """Reserves and posts in one step, or only reserves for ``lives_ms``; None where it did."""
+    wanted = Transfer(
+        transfer=transfer,
+        kind=TransferKind.PAYMENT,
+        debit=Party.wallet(account),
+        credit=Party.merchant(merchant),
+        money=money,
+        lives_ms=lives_ms,
     )
-    _insert(conn, transfer, "payment", found[0], payee[0], money, now_ms)
-    return None
+    refusal = create_transfer(conn, wanted, now_ms=now_ms, terminal=terminal, limits=limits)
+    return refusal.denial if refusal else None
 
 
 def hold(
@@ -104,35 +116,98 @@ def hold(
     money: Money,
     now_ms: int,
     expires_at_ms: int,
+    limits: Limits = UNLIMITED,
 ) -> Denial | None:
     """Reserves a withdrawal until it is posted, voided or expired; None where it did."""
-    cassette = _find(conn, "cassette", terminal.raw)
-    found = _lock_wallet(conn, account)
-    refusal = refuse_debit(
-        found and found[1], money, payee_currency=cassette[1] if cassette else None
+    wanted = Transfer(
+        transfer=transfer,
+        kind=TransferKind.WITHDRAWAL,
+        debit=Party.wallet(account),
+        credit=Party.cassette(terminal),
+        money=money,
+        lives_ms=expires_at_ms - now_ms,
     )
-    if refusal or cassette is None or found is None:
-        return refusal
-    conn.execute(
-        "UPDATE ledger_accounts SET held_minor = held_minor + %s WHERE ledger_account_id = %s",
-        (money.amount_minor, found[0]),
-    )
-    conn.execute(
-        """INSERT INTO transfers (transfer_id, kind, state, debit, credit, amount_minor,
-        created_at_ms, expires_at_ms) VALUES (%s, 'withdrawal', 'pending', %s, %s, %s, %s, %s)""",
-        (transfer.raw, found[0], cassette[0], money.amount_minor, now_ms, expires_at_ms),
-    )
-    return None
+    refusal = create_transfer(conn, wanted, now_ms=now_ms, terminal=terminal, limits=limits)
+    return refusal.denial if refusal else None
 
 
-def post(conn: Connection[Row], transfer: TransferId, *, now_ms: int) -> CloseRefusal | None:
-    """Turns a hold into money that moved; asking again for the same is no error."""
-    return _close(conn, transfer, TransferState.POSTED, now_ms)
+def refund(
+    conn: Connection[Row],
+    *,
+    transfer: TransferId,
+    of: TransferId,
+    money: Money,
+    now_ms: int,
+    act: bytes | None = None,
+) -> Refusal | None:
+    """Gives back, by a new transfer, at most what was posted of another."""
+    wanted = refund_of(conn, of, transfer, money)
+    if wanted is None:
+        return Refusal.REFERENCE_UNKNOWN
+    return create_transfer(conn, wanted, now_ms=now_ms, act=act)
+
+
+def refund_of(
+    conn: Connection[Row], of: TransferId, transfer: TransferId, money: Money
+) -> Transfer | None:
+    """The transfer that gives ``money`` of another back; None where there is no other."""
+    paid = find_booked(conn, of)
+    if paid is None:
+        return None
+    return Transfer(
+        transfer=transfer,
+        kind=TransferKind.REFUND,
+        debit=paid.credit,
+        credit=paid.debit,
+        money=money,
+        refers_to=of,
+    )
+
+
+def late_cash_of(conn: Connection[Row], of: TransferId, transfer: TransferId) -> Transfer | None:
+    """The correction that books cash which left an ATM after its hold had ended: from suspense
+    to the cassette. None where there is no such withdrawal, or it was posted.
+    """
+    row = conn.execute(
+        """SELECT owner, currency, amount_minor FROM transfers t
+        JOIN ledger_accounts ON ledger_account_id = credit
+        WHERE transfer_id = %s AND t.kind = 'withdrawal' AND state IN ('voided', 'expired')""",
+        (of.raw,),
+    ).fetchone()
+    if row is None:
+        return None
+    owner, currency, amount_minor = row
+    return Transfer(
+        transfer=transfer,
+        kind=TransferKind.CORRECTION,
+        debit=open_house(conn, AccountKind.SUSPENSE, currency),
+        credit=Party(AccountKind.CASSETTE, owner),
+        money=Money(amount_minor=amount_minor, currency=currency),
+        refers_to=of,
+    )
+
+
+def post(
+    conn: Connection[Row], transfer: TransferId, *, now_ms: int, amount_minor: int | None = None
+) -> CloseRefusal | None:
+    """Turns a hold, or ``amount_minor`` of it, into money that moved, and gives back the rest.
+
+    Asking again for the same is no error.
+    """
+    return close(conn, transfer, TransferState.POSTED, now_ms, amount_minor)
 
 
 def void(conn: Connection[Row], transfer: TransferId, *, now_ms: int) -> CloseRefusal | None:
     """Gives a hold back; asking again for the same is no error."""
-    return _close(conn, transfer, TransferState.VOIDED, now_ms)
+    return close(conn, transfer, TransferState.VOIDED, now_ms)
+
+
+def act_of(conn: Connection[Row], transfer: TransferId) -> bytes | None:
+    """The leaf hash of the act that made a transfer, which may be an earlier one's."""
+    row = conn.execute(
+        "SELECT act FROM transfers WHERE transfer_id = %s", (transfer.raw,)
+    ).fetchone()
+    return row[0] if row else None
 
 
 def is_withdrawal(conn: Connection[Row], transfer: TransferId) -> bool:
@@ -149,86 +224,20 @@ def expire_holds(conn: Connection[Row], *, now_ms: int) -> int:
     """
     due = conn.execute(
         """SELECT transfer_id FROM transfers WHERE state = 'pending' AND expires_at_ms <= %s
-        ORDER BY debit, transfer_id LIMIT %s FOR UPDATE SKIP LOCKED""",
+        ORDER BY debit, transfer_id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED""",
         (now_ms, EXPIRE_BATCH_MAX),
     ).fetchall()
     for (transfer,) in due:
-        _close(conn, TransferId(transfer), TransferState.EXPIRED, now_ms)
+        close(conn, TransferId(transfer), TransferState.EXPIRED, now_ms)
     return len(due)
 
 
-def _close(
-    conn: Connection[Row], transfer: TransferId, wanted: TransferState, now_ms: int
-) -> CloseRefusal | None:
+def _find(conn: Connection[Row], party: Party) -> int | None:
     row = conn.execute(
-        "SELECT state, debit, credit, amount_minor FROM transfers WHERE transfer_id = %s"
-        " FOR UPDATE",
-        (transfer.raw,),
+        "SELECT ledger_account_id FROM ledger_accounts WHERE owner = %s AND kind = %s",
+        (party.owner, party.kind),
     ).fetchone()
-    state = TransferState(row[0]) if row else None
-    refusal = refuse_close(state, wanted)
-    if refusal or row is None or state is wanted:
-        return refusal
-    _, debit, credit, amount_minor = row
-    posted = wanted is TransferState.POSTED
-    conn.execute(
-        "UPDATE transfers SET state = %s, closed_at_ms = %s WHERE transfer_id = %s",
-        (wanted, now_ms, transfer.raw),
-    )
-    conn.execute(
-        """UPDATE ledger_accounts SET held_minor = held_minor - %s,
-        balance_minor = balance_minor - %s WHERE ledger_account_id = %s""",
-        (amount_minor, amount_minor if posted else 0, debit),
-    )
-    if posted:
-        _insert_postings(conn, transfer, debit, credit, amount_minor)
-    return None
-
-
-def _insert(
-    conn: Connection[Row],
-    transfer: Id,
-    kind: str,
-    debit: int,
-    credit: int,
-    money: Money,
-    now_ms: int,
-) -> None:
-    conn.execute(
-        """INSERT INTO transfers (transfer_id, kind, state, debit, credit, amount_minor,
-        created_at_ms, closed_at_ms) VALUES (%s, %s, 'posted', %s, %s, %s, %s, %s)""",
-        (transfer.raw, kind, debit, credit, money.amount_minor, now_ms, now_ms),
-    )
-    _insert_postings(conn, transfer, debit, credit, money.amount_minor)
-
-
-def _insert_postings(
-    conn: Connection[Row], transfer: Id, debit: int, credit: int, amount_minor: int
-) -> None:
-    conn.execute(
-        "INSERT INTO postings (transfer_id, ledger_account_id, amount_minor)"
-        " VALUES (%s, %s, %s), (%s, %s, %s)",
-        (transfer.raw, debit, -amount_minor, transfer.raw, credit, amount_minor),
-    )
-
-
-def _find(conn: Connection[Row], kind: str, owner: bytes) -> tuple[int, str] | None:
-    row = conn.execute(
-        "SELECT ledger_account_id, currency FROM ledger_accounts WHERE owner = %s AND kind = %s",
-        (owner, kind),
-    ).fetchone()
-    return (row[0], row[1]) if row else None
-
-
-def _lock_wallet(conn: Connection[Row], account: AccountId) -> tuple[int, Wallet] | None:
-    row = conn.execute(
-        """SELECT ledger_account_id, currency, balance_minor, held_minor FROM ledger_accounts
-        WHERE owner = %s AND kind = 'wallet' FOR UPDATE""",
-        (account.raw,),
-    ).fetchone()
-    if row is None:
-        return None
-    return row[0], Wallet(currency=row[1], balance_minor=row[2], held_minor=row[3])
+    return row[0] if row else None
 
 
 def wallet_of(conn: Connection[Row], account: AccountId) -> Wallet | None:
@@ -237,7 +246,7 @@ def wallet_of(conn: Connection[Row], account: AccountId) -> Wallet | None:
         " WHERE owner = %s AND kind = 'wallet'",
         (account.raw,),
     ).fetchone()
-    return Wallet(currency=row[0], balance_minor=row[1], held_minor=row[2]) if row else None
+    return read_wallet(row)
 
 
 def earned_minor(conn: Connection[Row], owner: MerchantId | TerminalId) -> int:
@@ -248,42 +257,3 @@ def earned_minor(conn: Connection[Row], owner: MerchantId | TerminalId) -> int:
         (owner.raw,),
     ).fetchone()
     return int(row[0]) if row else 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Discrepancy:
-    """Something that does not add up, named to the row."""
-
-    what: str
-    row: str
-
-
-def check(conn: Connection[Row]) -> tuple[Discrepancy, ...]:
-    """Proves from the rows that money balances; empty where it does."""
-    found = []
-    for what, query in _CHECKS.items():
-        for (row,) in conn.execute(query).fetchall():
-            found.append(Discrepancy(what=what, row=str(row)))
-    return tuple(found)
-
-
-_CHECKS = {
-    "postings of a transfer do not sum to zero": """
-        SELECT encode(transfer_id, 'hex') FROM postings GROUP BY transfer_id
-        HAVING sum(amount_minor) <> 0""",
-    "a posted transfer without its two postings": """
-        SELECT encode(transfer_id, 'hex') FROM transfers LEFT JOIN postings USING (transfer_id)
-        WHERE state = 'posted' GROUP BY transfer_id HAVING count(ledger_account_id) <> 2""",
-    "a transfer that was not posted has postings": """
-        SELECT encode(transfer_id, 'hex') FROM transfers JOIN postings USING (transfer_id)
-        WHERE state <> 'posted' GROUP BY transfer_id""",
-    "a wallet's balance differs from its postings": """
-        SELECT ledger_account_id FROM ledger_accounts LEFT JOIN postings USING (ledger_account_id)
-        WHERE kind = 'wallet' GROUP BY ledger_account_id
-        HAVING balance_minor <> coalesce(sum(amount_minor), 0)""",
-    "a wallet's held money differs from its holds": """
-        SELECT ledger_account_id FROM ledger_accounts
-        LEFT JOIN transfers ON debit = ledger_account_id AND state = 'pending'
-        WHERE ledger_accounts.kind = 'wallet' GROUP BY ledger_account_id
-        HAVING held_minor <> coalesce(sum(amount_minor), 0)""",
-}

@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from psycopg import Connection
-from psycopg.errors import UniqueViolation
 
 from service.access import store as access
 from service.access.rules import Grant
 from service.audit import log
 from service.audit.leaf import ActLeaf
+from service.audit.merkle import leaf_hash
 from service.clock import Clock, unix_ms
 from service.db import Database, Row
 from service.enrolment import accounts
 from service.keys import KeyRing
+from service.ledger import rules
 from service.ledger import store as ledger
+from service.ledger.rules import AccountKind, Transfer
+from service.ledger.transfers import create_transfer
 from service.operators import records, tokens
 from service.operators.tokens import ApiToken, Scope, TokenId
 from service.terminals import registration
@@ -40,6 +43,9 @@ class Refusal(StrEnum):
     ACCOUNT_UNKNOWN = "account_unknown"
     ACCOUNT_ERASED = "account_erased"
     TRANSFER_ID_REUSED = "transfer_id_reused"
+
+
+_OF_LEDGER = {rules.Refusal.TRANSFER_ID_REUSED: Refusal.TRANSFER_ID_REUSED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,31 +122,63 @@ class Operations:
     ) -> Denial | Refusal | None:
         """None where the money is in the wallet: asked again with the same id, it is no error."""
         wanted = transfer or TransferId.new()
-        try:
-            return self._top_up(account, money, wanted)
-        except UniqueViolation:
-            # Another request with this id was faster: its transfer is there to be seen now.
-            return self._top_up(account, money, wanted)
+        return self.database.run(lambda conn: self._top_up(conn, account, money, wanted))
 
     def _top_up(
-        self, account: AccountId, money: Money, transfer: TransferId
+        self, conn: Connection[Row], account: AccountId, money: Money, transfer: TransferId
     ) -> Denial | Refusal | None:
-        with self.database.transaction() as conn:
-            earlier = records.find_transfer(conn, transfer)
-            if earlier is not None:
-                same = earlier == records.TopUp(transfer=transfer, account=account, money=money)
-                return None if same else Refusal.TRANSFER_ID_REUSED
-            state = records.account_state(conn, account)
-            if state is None:
-                return Refusal.ACCOUNT_UNKNOWN
-            if state == "erased":
-                return Refusal.ACCOUNT_ERASED
-            denial = ledger.top_up(
-                conn, transfer=transfer, account=account, money=money, now_ms=self.clock()
-            )
-            if denial is None:
-                self._record(conn, "account.top-up", account)
-        return denial
+        earlier = records.find_transfer(conn, transfer)
+        if earlier is not None:
+            same = earlier == records.TopUp(transfer=transfer, account=account, money=money)
+            return None if same else Refusal.TRANSFER_ID_REUSED
+        state = records.account_state(conn, account)
+        if state is None:
+            return Refusal.ACCOUNT_UNKNOWN
+        if state == "erased":
+            return Refusal.ACCOUNT_ERASED
+        ledger.open_house(conn, AccountKind.FUNDING, money.currency)
+        refusal = self._move(
+            conn, "account.top-up", account, Transfer.top_up(transfer, account, money)
+        )
+        return (_OF_LEDGER.get(refusal) or refusal.denial) if refusal else None
+
+    def refund(
+        self, of: TransferId, money: Money, *, transfer: TransferId | None = None
+    ) -> rules.Refusal | None:
+        """Gives a payment or withdrawal back, or a part; asked again with the same id, once."""
+        wanted_id = transfer or TransferId.new()
+
+        def work(conn: Connection[Row]) -> rules.Refusal | None:
+            wanted = ledger.refund_of(conn, of, wanted_id, money)
+            if wanted is None:
+                return rules.Refusal.REFERENCE_UNKNOWN
+            return self._move(conn, "transfer.refund", of, wanted)
+
+        return self.database.run(work)
+
+    def book_late_cash(
+        self, of: TransferId, *, transfer: TransferId | None = None
+    ) -> rules.Refusal | None:
+        """Books cash that an ATM handed out after its hold had ended, from suspense."""
+        wanted_id = transfer or TransferId.new()
+
+        def work(conn: Connection[Row]) -> rules.Refusal | None:
+            wanted = ledger.late_cash_of(conn, of, wanted_id)
+            if wanted is None:
+                return rules.Refusal.REFERENCE_UNKNOWN
+            return self._move(conn, "transfer.late-cash", of, wanted)
+
+        return self.database.run(work)
+
+    def _move(
+        self, conn: Connection[Row], act: str, subject: Id, wanted: Transfer
+    ) -> rules.Refusal | None:
+        """The transfer with its leaf; a transfer that was made before keeps the leaf it has."""
+        leaf = self._leaf(act, subject, wanted)
+        refusal = create_transfer(conn, wanted, now_ms=self.clock(), act=leaf_hash(leaf))
+        if ledger.act_of(conn, wanted.transfer) == leaf_hash(leaf):
+            log.append(conn, leaf)
+        return refusal
 
     def set_account(self, account: AccountId, *, active: bool) -> bool:
         with self.database.transaction() as conn:
@@ -202,11 +240,15 @@ class Operations:
         return done
 
     def _record(self, conn: Connection[Row], act: str, subject: Id) -> bytes:
-        leaf = ActLeaf(
+        return log.append(conn, self._leaf(act, subject))
+
+    def _leaf(self, act: str, subject: Id, moved: Transfer | None = None) -> bytes:
+        return ActLeaf(
             at_ms=self.clock(),
             act=act,
             subject=str(subject),
             nonce=os.urandom(16),
             actor=str(self.actor) if self.actor else None,
-        )
-        return log.append(conn, leaf.encode())
+            transfer=moved.transfer if moved else None,
+            content=moved.content if moved else None,
+        ).encode()

@@ -23,6 +23,7 @@ from service.errors import Misconfigured
 from service.faces import accepted
 from service.keys import KeyRing
 from service.ledger import store as ledger
+from service.ledger.check import check_and_record
 from service.logs import json_logger
 from service.population import check_population, places
 from service.server import open_keys
@@ -36,6 +37,8 @@ POPULATION_AT = crontab(hour="3", minute="7")
 POPULATION_EXPIRES_S = 12 * 3600.0
 VISIBLE_AGAIN_S = 20
 TASK_TIME_MAX_S = 15
+CHECK_AT = crontab(hour="3", minute="17")  # UTC
+CHECK_TIME_MAX_S = 1_800
 _log: Any = json_logger(logging.getLogger("countenance.tasks"))
 
 
@@ -81,6 +84,11 @@ def make_celery(settings: Settings) -> Celery:
                 "schedule": CHECKPOINT_EVERY_S,
                 "options": {"expires": CHECKPOINT_EVERY_S},
             },
+            "check": {
+                "task": "check",
+                "schedule": CHECK_AT,
+                "options": {"expires": CHECK_TIME_MAX_S},
+            },
             "population": {
                 "task": "population",
                 "schedule": POPULATION_AT,
@@ -116,15 +124,20 @@ def _keys() -> KeyRing:
 
 @celery.task(name="expire")
 def expire() -> None:
-    with _database().transaction() as conn:
-        ledger.expire_holds(conn, now_ms=unix_ms())
-        challenges.expire(conn, now_ms=unix_ms())
+    _database().run(lambda conn: ledger.expire_holds(conn, now_ms=unix_ms()))
+    _database().run(lambda conn: challenges.expire(conn, now_ms=unix_ms()))
 
 
 @celery.task(name="checkpoint")
 def checkpoint() -> None:
     with _database().transaction() as conn:
         log.integrate(conn, _keys().log, now_ms=unix_ms())
+
+
+@celery.task(name="check", time_limit=CHECK_TIME_MAX_S)
+def check() -> None:
+    with _database().transaction() as conn:
+        check_and_record(conn, now_ms=unix_ms())
 
 
 @celery.task(name="population")

@@ -1,8 +1,8 @@
 """What an attempt must show: per purpose and amount, named by false match rate.
 
 Guarantees: a policy that parses is complete and in range;
-:meth:`Policy.check_for_production` refuses one that switches liveness off or accepts
-frames that are not from a camera, and :meth:`Policy.check_rates` one whose false match
+:meth:`Policy.check_for_production` refuses one that switches liveness or limits off or
+accepts frames that are not from a camera, and :meth:`Policy.check_rates` one whose false match
 rates no calibration supports.
 
 The caller must still verify the signature of a stored policy (:mod:`service.policies`).
@@ -19,6 +19,7 @@ from typing import Any
 
 from face_engine.calibration import Calibration, CalibrationUnsupportedError
 from service.errors import Misconfigured
+from service.ledger.limits import Limits, default_limits
 from wire.messages import (
     MODELS_MAX,
     Context,
@@ -91,13 +92,15 @@ class Lockout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """``tiers`` maps a purpose's name to its tiers, cheapest first.
+    """``tiers`` maps a purpose's name to its tiers, cheapest first; ``limits`` maps payment and
+    withdrawal to theirs, and one that ``limits`` does not name is without.
 
     ``packs`` names the model packs whose embeddings are accepted, best first: a face that is
     verified by a later one, and comes by an earlier one too, is enrolled under that as well.
     """
 
     tiers: Mapping[str, tuple[Tier, ...]]
+    limits: Mapping[str, Limits] = field(default_factory=default_limits)
     lockout: Lockout = field(default_factory=Lockout)
     packs: tuple[str, ...] = ("open", "pip")
     sources: tuple[str, ...] = CAMERAS
@@ -109,6 +112,8 @@ class Policy:
     def __post_init__(self) -> None:
         if set(self.tiers) != {name.lower() for name in Purpose.__members__}:
             raise ValueError("tiers name payment, withdrawal, entry and enrolment")
+        if not set(self.limits) <= set(default_limits()):
+            raise ValueError("limits name payment and withdrawal")
         for name, tiers in self.tiers.items():
             ends = [tier.up_to_minor for tier in tiers]
             if not 1 <= len(tiers) <= TIERS_MAX or None in ends[:-1]:
@@ -145,6 +150,10 @@ class Policy:
                 return tier
         return None
 
+    def limits_for(self, context: Context) -> Limits:
+        """What may be moved for a context; without limits where none are set."""
+        return self.limits.get(purpose_of(context).name.lower(), Limits())
+
     def accepts(self, source: Source) -> bool:
         return source.name.lower() in self.sources
 
@@ -171,6 +180,8 @@ class Policy:
             raise Misconfigured("production needs liveness: a tier of the policy has 'none'")
         if not set(self.sources) <= set(CAMERAS):
             raise Misconfigured("production accepts frames from cameras only")
+        if set(self.limits) != set(default_limits()):
+            raise Misconfigured("production needs limits on payments and on withdrawals")
 
     def to_document(self) -> str:
         """The canonical text that is stored and signed."""
@@ -185,6 +196,10 @@ class Policy:
                 name: tuple(Tier(**tier) for tier in tiers)
                 for name, tiers in fields["tiers"].items()
             }
+            if "limits" in fields:
+                fields["limits"] = {
+                    name: Limits.from_fields(limits) for name, limits in fields["limits"].items()
+                }
             fields["lockout"] = Lockout(**fields.get("lockout", {}))
             for name in ("packs", "sources"):
                 if name in fields:
@@ -195,7 +210,7 @@ class Policy:
 
 
 def default_policy() -> Policy:
-    """DESIGN section 7: FMR 1e-4 everywhere; a PIN above 100.00 and at the ATM."""
+    """DESIGN section 7: FMR 1e-4 everywhere; a PIN above 100.00 and at the ATM; limits."""
     return Policy(
         tiers={
             "payment": (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from service.audit.leaf import ActLeaf
 from service.http.api import BODY_BYTES_MAX
 from service.http.models import example_id
-from service.ledger import store as ledger
+from service.ledger.check import check
 from service.operators import tokens
 from service.operators.pages import Cursor
 from service.operators.tokens import Scope
@@ -271,7 +271,7 @@ def test_a_top_up_that_is_asked_for_at_once_is_booked_once(house: House, api: Cl
     assert sorted(set(statuses)) == [201, 422]
     assert statuses.count(201) == 12
     with house.database.transaction() as conn:
-        assert ledger.check(conn) == ()
+        assert check(conn) == ()
     assert api.get(f"/accounts/{account}").json["available_minor"] in (700, 701)
     assert [act.act for act in acts(house)].count("account.top-up") == 1
 

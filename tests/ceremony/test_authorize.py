@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from service.ledger import store as ledger
+from service.ledger.check import check_balances
 from service.terminals import store as terminals
 from service.verification.policy import Tier, default_policy
 from tests.ceremony.house import (
@@ -39,7 +40,7 @@ STORE, ATM, DOOR = TerminalKind.STORE, TerminalKind.ATM, TerminalKind.DOOR
 def balance(house: House, account: AccountId) -> tuple[int, int]:
     with house.database.transaction() as conn:
         wallet = ledger.wallet_of(conn, account)
-        assert ledger.check(conn) == ()
+        assert check_balances(conn) == ()
     assert wallet is not None
     return wallet.balance_minor, wallet.held_minor
 

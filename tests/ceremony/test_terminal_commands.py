@@ -20,6 +20,7 @@ from face_engine.engine import Engine
 from service.clock import unix_ms
 from service.enrolment import accounts
 from service.ledger import store as ledger
+from service.ledger.check import check_balances
 from service.terminals import registration
 from service.terminals import store as terminals
 from service.verification.policy import default_policy
@@ -150,7 +151,7 @@ def test_a_customer_enrols_pays_draws_cash_and_enters_by_the_commands(site: Site
     assert entered.exit_code == 0, entered.output
     assert "strike released" in entered.output
     with site.house.database.transaction() as conn:
-        assert ledger.check(conn) == ()
+        assert check_balances(conn) == ()
         assert ledger.wallet_of(conn, account).available_minor == 20_000 - 1250 - 8000
         assert conn.execute("SELECT state FROM entries").fetchall() == [("confirmed",)]
 

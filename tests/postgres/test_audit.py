@@ -103,7 +103,7 @@ def test_writers_and_sequencers_at_once_lose_nothing(database: Database, url: st
         "DELETE FROM audit_entries",
         "DELETE FROM audit_nodes",
         "DELETE FROM audit_checkpoints",
-        "TRUNCATE audit_entries",
+        "TRUNCATE audit_entries CASCADE",
         "TRUNCATE audit_nodes",
         "TRUNCATE audit_checkpoints",
     ],

@@ -23,6 +23,7 @@ from service.audit.verify import VerifierKey, verify_log
 from service.clock import unix_ms
 from service.db import Row
 from service.ledger import store as ledger
+from service.ledger.check import check
 from service.ledger.rules import Wallet
 from terminal_client.outbox import ATTEMPT
 from tests.processes.conftest import Network
@@ -113,7 +114,7 @@ def check_everything(mall: Mall, paid: list[Payment]) -> None:
         moved = "SELECT transfer_id FROM transfers JOIN ledger_accounts ON credit ="
         moved += " ledger_account_id WHERE owner = %s"
         assert column(conn, moved, mall.merchant.raw) == attempts
-        assert ledger.check(conn) == ()
+        assert check(conn) == ()
         assert ledger.earned_minor(conn, mall.merchant) == spent.total()
         for seed, account in mall.accounts.items():
             assert ledger.wallet_of(conn, account) == Wallet(

@@ -19,6 +19,7 @@ from countenance.stage import Stage
 from service.audit import log
 from service.clock import unix_ms
 from service.ledger import store as ledger
+from service.ledger.check import check_balances, last_check
 from service.settings import Settings
 from tests.processes.conftest import Network
 from tests.processes.test_killed_service import verify
@@ -118,7 +119,7 @@ def hold(stage: Stage, account: AccountId, atm: Till, *, for_ms: int) -> None:
 def held_minor(stage: Stage, account: AccountId) -> int:
     with stage.house.database.transaction() as conn:
         wallet = ledger.wallet_of(conn, account)
-        assert ledger.check(conn) == ()
+        assert check_balances(conn) == ()
     assert wallet is not None
     assert wallet.balance_minor == START_MINOR
     return wallet.held_minor
@@ -184,12 +185,15 @@ def test_tasks_run_twice_and_at_once_do_their_work_once(
     hold(stage, customer, atm, for_ms=1)
     time.sleep(0.01)
     with closing(app._database()), ThreadPoolExecutor(8) as threads:
-        done = [threads.submit(task) for task in (app.expire.run, app.checkpoint.run) * 8]
+        done = [
+            threads.submit(task) for task in (app.expire.run, app.checkpoint.run, app.check.run) * 8
+        ]
         for future in done:
             future.result()
     app._database.cache_clear()
     assert held_minor(stage, customer) == 0
     with stage.house.database.transaction() as conn:
+        assert last_check(conn) is not None
         expired = conn.execute(
             "SELECT count(*) FROM transfers JOIN ledger_accounts ON debit = ledger_account_id"
             " WHERE owner = %s AND state = 'expired'",
