@@ -10,6 +10,7 @@ import fcntl
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -56,8 +57,12 @@ def shop(till: Till, mall: Mall, seed: int, payments: int) -> list[Payment]:
 
 
 def wait_for(network: Network, attempts: int) -> None:
+    wait_until(lambda: network.sent[ATTEMPT] >= attempts)
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
     deadline = time.monotonic() + WAIT_MAX_S
-    while network.sent[ATTEMPT] < attempts:
+    while not happened():
         assert time.monotonic() < deadline, "the terminals do not get on"
         time.sleep(0.001)
 
@@ -163,11 +168,15 @@ def test_without_a_database_nothing_is_decided_and_then_once(stage: Stage) -> No
 def test_a_database_that_is_killed_in_the_middle_loses_nothing(stage: Stage) -> None:
     network = Network(stage.url)
     mall, tills = open_shop(stage, network)
-    with ThreadPoolExecutor(TERMINALS) as threads:
+    lock_file = stage.house.settings.home / "postgres.lock"
+    with ThreadPoolExecutor(TERMINALS) as threads, lock_file.open("a") as lock:
         shopping = [threads.submit(shop, till, mall, n, 5) for n, till in enumerate(tills)]
         wait_for(network, 15)
+        # Whoever would start it again waits until somebody has met the dead one.
+        fcntl.flock(lock, fcntl.LOCK_EX)
         stage.kill_database()
+        wait_until(lambda: network.answers[503] > 0)
+        fcntl.flock(lock, fcntl.LOCK_UN)
         paid = [each for future in shopping for each in future.result()]
     assert network.answers[500] == 0
-    assert network.answers[503] > 0, "nobody noticed: the kill missed"
     check_everything(mall, paid)
