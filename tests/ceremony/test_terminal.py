@@ -24,6 +24,7 @@ from service.app import create_app
 from service.authorize import Authorizer
 from service.clock import unix_ms
 from service.desk import Limits
+from service.enrolment import accounts
 from service.ledger import store as ledger
 from service.terminals import registration
 from service.terminals import store as terminals
@@ -97,7 +98,7 @@ def real(house: House) -> House:
     return house
 
 
-def publish(house: House, *, level: str) -> None:
+def publish(house: House, *, level: str, packs: tuple[str, ...] = ("open", "pip")) -> None:
     standard = default_policy()
     policy = type(standard)(
         tiers={
@@ -107,6 +108,7 @@ def publish(house: House, *, level: str) -> None:
             )
             for name, tiers in standard.tiers.items()
         },
+        packs=packs,
         sources=("camera", "simulated", "file"),
     )
     with house.database.transaction() as conn:
@@ -229,6 +231,21 @@ def test_where_colours_cannot_be_read_a_move_more_is_asked(
         if path == "/v1/challenges"
     ]
     assert asked == [True, False]
+
+
+def test_a_terminal_with_two_packs_enrols_the_better_one_on_the_way(
+    real: House, new_terminal: Callable[[TerminalKind], Terminal], astronaut: Portrait
+) -> None:
+    real.top_up(enrol(new_terminal, astronaut), 10_000)
+    publish(real, level="none", packs=("pip-int8", "pip"))
+    store, better = new_terminal(STORE), Engine.open("pip-int8")
+    store.successor = better
+    assert store.attempt(payment(real), "card:1", Stills(astronaut[0])).approved
+    alone = Terminal(store.keystore, store.outbox, store.transport, better)
+    assert alone.attempt(payment(real), "card:1", Stills(astronaut[0])).approved
+    with real.database.transaction() as conn:
+        ((models, number),) = accounts.count_by_models(conn).items()
+    assert (models, number) == ({store.engine.model_id, better.model_id}, 1)
 
 
 def test_a_print_of_the_customer_never_reaches_the_service(
