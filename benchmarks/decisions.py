@@ -45,6 +45,7 @@ from wire.messages import Decision, Evidence, Level, TerminalKind
 
 TERMINALS = 8
 START_MINOR = 10**9
+TIMEOUT_S = 10.0
 WAIT_MAX_S = 120
 CHALLENGE_TTL_MS = 300_000
 Statement = tuple[str, tuple[Any, ...]]
@@ -176,7 +177,7 @@ def rounds(url: str, recording: Recording, payments: int) -> list[list[Statement
 def send_all(url: str, pieces: list[bytes]) -> Iterator[None]:
     line = HttpTransport(url)
     for evidence in pieces:
-        reply = line.exchange(ATTEMPT, evidence)
+        reply = line.exchange(ATTEMPT, evidence, timeout_s=TIMEOUT_S)
         assert envelope.parse(reply.body, Decision).message.approved
         yield
 
