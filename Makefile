@@ -26,8 +26,7 @@ PACKS := $(basename $(notdir $(wildcard face_engine/packs/*.toml)))
 SOURCE := ORL (Samaria & Harter 1994), and public photos of ageitgey/face_recognition and serengil/deepface
 
 calibrations: setup  ## Make the packs' calibrations anew, from the photos in ../shared (minutes)
-	for pack in $(PACKS); do COUNTENANCE_MODELS=$${COUNTENANCE_MODELS:-$(realpath ../shared/models/open)} \
-	$(RUN) countenance calibrate $$pack --source "$(SOURCE)" \
+	for pack in $(PACKS); do $(RUN) countenance calibrate $$pack --source "$(SOURCE)" \
 	--people $(FACES)/people --people $(FACES)/celebrities --small $(FACES)/orl \
 	--output face_engine/packs/$$pack.calibration.json || exit 1; done
 
