@@ -3,7 +3,8 @@
 Guarantees: :func:`decode` accepts exactly one encoding of each value: integers,
 byte strings, text, booleans, arrays, and maps with unsigned integer keys. Floats, tags,
 null, indefinite lengths, duplicate keys, unsorted keys and trailing bytes are refused,
-and so are inputs longer than ``MAX_MESSAGE_BYTES`` or nested deeper than ``MAX_DEPTH``.
+and so are inputs longer than their message may be (``MAX_MESSAGE_BYTES``, unless it says
+otherwise) or nested deeper than ``MAX_DEPTH``.
 ``M.decode(m.encode()) == m`` for every message, and ``M.decode(raw).encode() == raw``
 for every accepted ``raw``.
 
@@ -229,11 +230,13 @@ class Message:
     """Base of the frozen dataclasses whose every field carries :func:`on_wire` metadata.
 
     ``LABEL`` separates the messages' signatures from each other (it is the COSE
-    external AAD), so that no message can be taken for one of another type.
+    external AAD), so that no message can be taken for one of another type. ``BYTES_MAX`` is
+    how long one may be, its envelope included.
     """
 
     __slots__ = ()
     LABEL: ClassVar[str]
+    BYTES_MAX: ClassVar[int] = MAX_MESSAGE_BYTES
 
     def to_map(self) -> dict[int, object]:
         return {
@@ -271,7 +274,7 @@ class Message:
     @classmethod
     def decode(cls, raw: bytes) -> Self:
         """Raises :class:`wire.errors.WireError`."""
-        return cls.from_map(decode(raw))
+        return cls.from_map(decode(raw, max_bytes=cls.BYTES_MAX))
 
 
 _LAYOUTS: dict[type, tuple[tuple[str, int, Kind[Any], bool], ...]] = {}

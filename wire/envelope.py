@@ -13,6 +13,7 @@ and check that the message is fresh.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from typing import Generic, Self, TypeVar
 
@@ -32,12 +33,13 @@ from cwt import COSE, COSEKey
 from cwt.cose_key_interface import COSEKeyInterface
 
 from wire import codec
-from wire.codec import MAX_MESSAGE_BYTES, Message
+from wire.codec import Message
 from wire.errors import MalformedError, SealError, SignatureError, TooLargeError
 from wire.messages import SealSuite
 
 PUBLIC_KEY_BYTES = 32
 KID_BYTES_MAX = 32
+KEYS_MAX = 1024
 PADDING_BYTES = 4096
 _COSE_SIGN1_TAG = b"\xd2"
 _EDDSA = -8
@@ -89,7 +91,7 @@ class Signed(Generic[M]):
 def sign(message: M, key: SigningKey) -> Signed[M]:
     raw = COSE.new().encode_and_sign(
         message.encode(),
-        _cose_key(key.kid, key.public, key.private.private_bytes_raw()),
+        _signing_key(key),
         protected={_ALG: _EDDSA, _KID: key.kid},
         external_aad=message.LABEL.encode(),
     )
@@ -98,11 +100,11 @@ def sign(message: M, key: SigningKey) -> Signed[M]:
 
 def parse(raw: bytes, kind: type[M]) -> Unverified[M]:
     """Reads a COSE_Sign1 without believing it; raises :class:`wire.errors.WireError`."""
-    if len(raw) > MAX_MESSAGE_BYTES:
-        raise TooLargeError(f"more than {MAX_MESSAGE_BYTES} bytes")
+    if len(raw) > kind.BYTES_MAX:
+        raise TooLargeError(f"more than {kind.BYTES_MAX} bytes")
     if not raw.startswith(_COSE_SIGN1_TAG):
         raise MalformedError("not a COSE_Sign1 message")
-    parts = codec.decode(raw[len(_COSE_SIGN1_TAG) :])
+    parts = codec.decode(raw[len(_COSE_SIGN1_TAG) :], max_bytes=kind.BYTES_MAX)
     match parts:
         case [bytes(protected), {**unprotected}, bytes(payload), bytes(signature)]:
             header = codec.decode(protected)
@@ -123,7 +125,7 @@ def verify(unverified: Unverified[M], public_key: bytes) -> Signed[M]:
     try:
         COSE.new().decode(
             unverified.raw,
-            _cose_key(unverified.kid, public_key),
+            _verifying_key(unverified.kid, public_key),
             external_aad=unverified.message.LABEL.encode(),
         )
     except Exception as error:
@@ -131,9 +133,15 @@ def verify(unverified: Unverified[M], public_key: bytes) -> Signed[M]:
     return Signed(unverified.message, unverified.kid, unverified.raw)
 
 
-def _cose_key(kid: bytes, public: bytes, private: bytes | None = None) -> COSEKeyInterface:
-    okp: dict[int, object] = {1: 1, 2: kid, 3: _EDDSA, -1: 6, -2: public}
-    return COSEKey.new(okp if private is None else okp | {-4: private})
+@lru_cache(maxsize=KEYS_MAX)
+def _verifying_key(kid: bytes, public: bytes) -> COSEKeyInterface:
+    return COSEKey.new({1: 1, 2: kid, 3: _EDDSA, -1: 6, -2: public})
+
+
+@lru_cache(maxsize=KEYS_MAX)
+def _signing_key(key: SigningKey) -> COSEKeyInterface:
+    own = {-2: key.public, -4: key.private.private_bytes_raw()}
+    return COSEKey.new({1: 1, 2: key.kid, 3: _EDDSA, -1: 6} | own)
 
 
 _SUITES = {

@@ -57,6 +57,11 @@ class AccountId(Id):
     __slots__ = ()
 
 
+class AlarmId(Id):
+    PREFIX = "alm"
+    __slots__ = ()
+
+
 class AttemptId(Id):
     PREFIX = "att"
     __slots__ = ()
@@ -77,8 +82,23 @@ class EntryId(Id):
     __slots__ = ()
 
 
+class GroupId(Id):
+    PREFIX = "grp"
+    __slots__ = ()
+
+
 class MerchantId(Id):
     PREFIX = "mer"
+    __slots__ = ()
+
+
+class PaymentIntentId(Id):
+    PREFIX = "pay"
+    __slots__ = ()
+
+
+class SiteId(Id):
+    PREFIX = "sit"
     __slots__ = ()
 
 
@@ -89,4 +109,9 @@ class TerminalId(Id):
 
 class TransferId(Id):
     PREFIX = "tra"
+    __slots__ = ()
+
+
+class ZoneId(Id):
+    PREFIX = "zon"
     __slots__ = ()

@@ -21,11 +21,17 @@ from wire.ids import (
     ChallengeId,
     DoorId,
     MerchantId,
+    PaymentIntentId,
     TerminalId,
 )
 from wire.money import AMOUNT_MINOR_MAX, Money
 
 PROBE_LABEL = b"countenance/v1/probe"
+CARD_PROBE_LABEL = b"countenance/v1/card-probe"
+CARD_CLAIMS = ("card:", "qr:", "badge:")
+"""What a person has with them; a phone number is known to others."""
+NO_BIOMETRICS = "none"
+"""The consent version of an enrolment without a face: no consent to biometrics was asked for."""
 NONCE_BYTES = 32
 MODEL_ID_BYTES = 16
 PLAN_STEPS_MAX = 8
@@ -37,6 +43,10 @@ CUES_MAX = 16
 SEALED_BYTES_MAX = 32 * 1024
 EMBEDDING_BYTES_MAX = 4 * 1024
 CLAIM_CHARS_MAX = 120
+RECORDS_MAX = 64
+PERSON_BYTES = 16
+CHAIN_START = bytes(32)
+CHAIN_LABEL = b"countenance/v1/door-record"
 
 
 class Purpose(IntEnum):
@@ -61,6 +71,22 @@ class TerminalKind(IntEnum):
 class Direction(IntEnum):
     IN = 1
     OUT = 2
+
+
+class Factor(IntEnum):
+    """What an attempt is verified by."""
+
+    FACE = 1
+    FACE_PIN = 2
+    CARD_PIN = 3
+
+    @property
+    def has_face(self) -> bool:
+        return self is not Factor.CARD_PIN
+
+    @property
+    def has_pin(self) -> bool:
+        return self is not Factor.FACE
 
 
 class Level(IntEnum):
@@ -105,6 +131,7 @@ class Source(IntEnum):
     STREAM = 2
     FILE = 3
     SIMULATED = 4
+    BROWSER = 5
 
 
 class Outcome(IntEnum):
@@ -119,6 +146,30 @@ class Completion(IntEnum):
     FAILED = 2
 
 
+class DoorEventKind(IntEnum):
+    OPENED = 1
+    CLOSED = 2
+    HELD_OPEN = 3
+    FORCED = 4
+    REQUEST_TO_EXIT = 5
+    TAMPER = 6
+    TAMPER_OVER = 7
+    NOT_OPENED = 8
+    DECIDED = 9
+    FAULT = 10
+
+
+class DoorFault(IntEnum):
+    """Why a door cannot decide alone, or what it found when it looked."""
+
+    BUNDLE_TAMPERED = 1
+    BUNDLE_FOREIGN = 2
+    BUNDLE_ROLLED_BACK = 3
+    BUNDLE_STALE = 4
+    CLOCK_TURNED_BACK = 5
+    RECORDS_FULL = 6
+
+
 class SealSuite(IntEnum):
     """HPKE suites (RFC 9180): KEM, HKDF-SHA256, AES-256-GCM."""
 
@@ -128,10 +179,15 @@ class SealSuite(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentContext(Message):
+    """``intent`` is the merchant's payment intent, where its system made one for this order."""
+
     amount_minor: int = field(metadata=on_wire(1, codec.uint(AMOUNT_MINOR_MAX)))
     currency: str = field(metadata=on_wire(2, codec.text(3, minimum=3)))
     payee: MerchantId = field(metadata=on_wire(3, codec.ident(MerchantId)))
     order: str = field(metadata=on_wire(4, codec.text(80)))
+    intent: PaymentIntentId | None = field(
+        default=None, metadata=on_wire(5, codec.ident(PaymentIntentId), optional=True)
+    )
 
     def __post_init__(self) -> None:
         _ = self.money
@@ -179,7 +235,10 @@ CONTEXT_OF: dict[Purpose, type[Context]] = {
 
 
 def purpose_of(context: Context) -> Purpose:
-    return next(purpose for purpose, kind in CONTEXT_OF.items() if isinstance(context, kind))
+    return _PURPOSE_OF[type(context)]
+
+
+_PURPOSE_OF = {kind: purpose for purpose, kind in CONTEXT_OF.items()}
 
 
 def _read_context(value: Any) -> Context:
@@ -246,6 +305,8 @@ class ColourTiming(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LivenessReport(Message):
+    """``camera`` is the digest of the identity of the camera that the frames came from."""
+
     level: Level = field(metadata=on_wire(1, codec.code(Level)))
     outcome: LivenessOutcome = field(metadata=on_wire(2, codec.code(LivenessOutcome)))
     plan_digest: bytes = field(metadata=on_wire(3, codec.octets(32)))
@@ -260,6 +321,7 @@ class LivenessReport(Message):
     colours: tuple[ColourTiming, ...] = field(
         default=(), metadata=on_wire(8, codec.many(codec.nested(ColourTiming), PLAN_COLOURS_MAX))
     )
+    camera: bytes = field(metadata=on_wire(9, codec.octets(32)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,11 +347,42 @@ class Registered(Message):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentRequest(Message):
+    """Asks what to take: the open payment intent ``intent``, or, without one, the oldest that
+    waits for this very terminal."""
+
+    LABEL = "countenance/v1/payment-request"
+    terminal: TerminalId = field(metadata=on_wire(1, codec.ident(TerminalId)))
+    requested_at_ms: int = field(metadata=on_wire(2, codec.uint()))
+    intent: PaymentIntentId | None = field(
+        default=None, metadata=on_wire(3, codec.ident(PaymentIntentId), optional=True)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingPayment(Message):
+    """What to ask a challenge for, until ``expires_at_ms``; without ``context`` nothing waits.
+
+    ``requested_at_ms`` is the request's.
+    """
+
+    LABEL = "countenance/v1/waiting-payment"
+    terminal: TerminalId = field(metadata=on_wire(1, codec.ident(TerminalId)))
+    requested_at_ms: int = field(metadata=on_wire(2, codec.uint()))
+    expires_at_ms: int = field(metadata=on_wire(3, codec.uint()))
+    context: PaymentContext | None = field(
+        default=None, metadata=on_wire(4, codec.nested(PaymentContext), optional=True)
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChallengeRequest(Message):
     """``requested_at_ms`` is Unix time; the service refuses one that is minutes off.
 
     ``colours`` is false for a screen without colours, a person who must not or will not look at
     them, and after a flash that could not be read: the plan then has one more move instead.
+    ``face`` is false for a person who does not want their face used, who then needs a card or a
+    code, and a PIN; there are no colours then.
     """
 
     LABEL = "countenance/v1/challenge-request"
@@ -297,11 +390,19 @@ class ChallengeRequest(Message):
     context: Context = field(metadata=on_wire(2, CONTEXT))
     requested_at_ms: int = field(metadata=on_wire(3, codec.uint()))
     colours: bool = field(default=True, metadata=on_wire(4, codec.flag()))
+    face: bool = field(default=True, metadata=on_wire(5, codec.flag()))
+
+    def __post_init__(self) -> None:
+        if self.colours and not self.face:
+            raise ValueError("there are no colours without a face")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge(Message):
-    """Single use. Binds the evidence to this terminal, this context and this plan."""
+    """Single use. Binds the evidence to this terminal, this context, this plan and this factor.
+
+    Without a face there are no models, no level and no plan.
+    """
 
     LABEL = "countenance/v1/challenge"
     challenge: ChallengeId = field(metadata=on_wire(1, codec.ident(ChallengeId)))
@@ -312,11 +413,23 @@ class Challenge(Message):
     level: Level = field(metadata=on_wire(6, codec.code(Level)))
     plan: LivenessPlan = field(metadata=on_wire(7, codec.nested(LivenessPlan)))
     model_ids: tuple[bytes, ...] = field(
-        metadata=on_wire(8, codec.many(codec.octets(MODEL_ID_BYTES), MODELS_MAX, minimum=1))
+        metadata=on_wire(8, codec.many(codec.octets(MODEL_ID_BYTES), MODELS_MAX))
     )
-    pin_required: bool = field(metadata=on_wire(9, codec.flag()))
+    factor: Factor = field(metadata=on_wire(9, codec.code(Factor)))
     seal_suite: SealSuite = field(metadata=on_wire(10, codec.code(SealSuite)))
     seal_key: bytes = field(metadata=on_wire(11, codec.octets(32, 2048)))
+
+    def __post_init__(self) -> None:
+        if self.factor.has_face != bool(self.model_ids):
+            raise ValueError("a face has models, and a card has none")
+        if not self.factor.has_face and (
+            self.level is not Level.NONE or self.plan.steps or self.plan.colours
+        ):
+            raise ValueError("a card is not asked to be alive")
+
+    @property
+    def pin_required(self) -> bool:
+        return self.factor.has_pin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,16 +453,62 @@ class Evidence(Message):
     @property
     def binding(self) -> bytes:
         """The HPKE ``info``: it ties the sealed part to this evidence's clear part."""
-        clear = self.to_map()
-        del clear[SEALED_KEY]
-        return PROBE_LABEL + sha256(codec.encode(clear)).digest()
+        return PROBE_LABEL + _clear_digest(self)
 
     @property
     def purpose(self) -> Purpose:
         return purpose_of(self.context)
 
 
-SEALED_KEY = next(f.metadata["key"] for f in fields(Evidence) if f.name == "sealed")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardEvidence(Message):
+    """One attempt without a face: by what the person has and knows."""
+
+    LABEL = "countenance/v1/card-evidence"
+    challenge: ChallengeId = field(metadata=on_wire(1, codec.ident(ChallengeId)))
+    nonce: bytes = field(metadata=on_wire(2, codec.octets(NONCE_BYTES)))
+    attempt: AttemptId = field(metadata=on_wire(3, codec.ident(AttemptId)))
+    terminal: TerminalId = field(metadata=on_wire(4, codec.ident(TerminalId)))
+    counter: int = field(metadata=on_wire(5, codec.uint()))
+    context: Context = field(metadata=on_wire(6, CONTEXT))
+    entered_at_ms: int = field(metadata=on_wire(7, codec.uint()))
+    seal_key_digest: bytes = field(metadata=on_wire(8, codec.octets(32)))
+    sealed: bytes = field(repr=False, metadata=on_wire(9, codec.octets(1, SEALED_BYTES_MAX)))
+
+    @property
+    def binding(self) -> bytes:
+        """The HPKE ``info``, of another label than a face's."""
+        return CARD_PROBE_LABEL + _clear_digest(self)
+
+    @property
+    def purpose(self) -> Purpose:
+        return purpose_of(self.context)
+
+
+AnyEvidence = Evidence | CardEvidence
+
+
+def sealed_key_of(kind: type[AnyEvidence]) -> int:
+    """The key of the field that is sealed."""
+    return next(int(f.metadata["key"]) for f in fields(kind) if f.name == "sealed")
+
+
+def _clear_digest(evidence: AnyEvidence) -> bytes:
+    clear = evidence.to_map()
+    del clear[sealed_key_of(type(evidence))]
+    return sha256(codec.encode(clear)).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardProbe(Message):
+    """The sealed part of an attempt without a face; ``claim`` is a card's, code's or badge's."""
+
+    claim: str = field(repr=False, metadata=on_wire(1, codec.text(CLAIM_CHARS_MAX)))
+    pin: str = field(repr=False, metadata=on_wire(2, codec.text(12)))
+
+    def __post_init__(self) -> None:
+        if not self.claim.startswith(CARD_CLAIMS):
+            raise ValueError("a claim of something that the person has")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -386,7 +545,8 @@ class Probe(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision(Message):
-    """The service's answer to one attempt, signed. ``result`` is the transfer or entry."""
+    """The service's answer to one attempt, signed. ``result`` is the transfer or entry;
+    ``factor`` what it was verified by, absent in decisions from before there was a choice."""
 
     LABEL = "countenance/v1/decision"
     attempt: AttemptId = field(metadata=on_wire(1, codec.ident(AttemptId)))
@@ -398,6 +558,9 @@ class Decision(Message):
     decided_at_ms: int = field(metadata=on_wire(7, codec.uint()))
     expires_at_ms: int = field(metadata=on_wire(8, codec.uint()))
     leaf_hash: bytes = field(metadata=on_wire(9, codec.octets(32)))
+    factor: Factor | None = field(
+        default=None, metadata=on_wire(10, codec.code(Factor), optional=True)
+    )
 
     def __post_init__(self) -> None:
         if (self.outcome is Outcome.DENIED) != (self.reason is not None):
@@ -410,13 +573,23 @@ class Decision(Message):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation(Message):
-    """What the terminal did with an approval: dispensed, opened, printed, or failed to."""
+    """What the terminal did with an approval: dispensed, opened, printed, or failed to.
+
+    ``amount_minor`` is what was handed out of a withdrawal, where it is less than was approved.
+    """
 
     LABEL = "countenance/v1/confirmation"
     attempt: AttemptId = field(metadata=on_wire(1, codec.ident(AttemptId)))
     terminal: TerminalId = field(metadata=on_wire(2, codec.ident(TerminalId)))
     completion: Completion = field(metadata=on_wire(3, codec.code(Completion)))
     confirmed_at_ms: int = field(metadata=on_wire(4, codec.uint()))
+    amount_minor: int | None = field(
+        default=None, metadata=on_wire(5, codec.uint(AMOUNT_MINOR_MAX), optional=True)
+    )
+
+    def __post_init__(self) -> None:
+        if self.amount_minor == 0 or (self.amount_minor and self.completion is Completion.FAILED):
+            raise ValueError("only what was handed out has an amount")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -426,6 +599,115 @@ class Acknowledgement(Message):
     LABEL = "countenance/v1/acknowledgement"
     attempt: AttemptId = field(metadata=on_wire(1, codec.ident(AttemptId)))
     completion: Completion = field(metadata=on_wire(2, codec.code(Completion)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoorDecision(Message):
+    """What a door decided alone, by its bundle of this number.
+
+    ``person`` is who was claimed, ``companion`` who passes together with them, both as they are
+    named in the bundle; without ``denial``, the fine-grained one, the door was commanded.
+    ``alarm`` is the rule that let them pass, and alarms.
+    """
+
+    bundle: int = field(metadata=on_wire(1, codec.uint()))
+    direction: Direction = field(metadata=on_wire(2, codec.code(Direction)))
+    person: bytes | None = field(
+        default=None, metadata=on_wire(3, codec.octets(PERSON_BYTES), optional=True)
+    )
+    denial: str | None = field(default=None, metadata=on_wire(4, codec.text(40), optional=True))
+    companion: bytes | None = field(
+        default=None, metadata=on_wire(5, codec.octets(PERSON_BYTES), optional=True)
+    )
+    alarm: str | None = field(default=None, metadata=on_wire(6, codec.text(40), optional=True))
+
+    def __post_init__(self) -> None:
+        if self.denial is None and self.person is None:
+            raise ValueError("nobody is let in without a name")
+        if self.companion is not None and (self.denial or self.companion == self.person):
+            raise ValueError("a companion is somebody else, who passes too")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoorRecord(Message):
+    """One thing that a door did. ``sequence`` counts from 1, without a gap, for ever.
+
+    ``offline`` says that the service could not be asked then. ``attempt`` is the entry that it
+    belongs to, where it belongs to one. What was decided alone has a ``decision``, a fault its
+    ``fault``, and nothing else has either.
+    """
+
+    sequence: int = field(metadata=on_wire(1, codec.uint()))
+    at_ms: int = field(metadata=on_wire(2, codec.uint()))
+    offline: bool = field(metadata=on_wire(3, codec.flag()))
+    event: DoorEventKind = field(metadata=on_wire(4, codec.code(DoorEventKind)))
+    attempt: AttemptId | None = field(
+        default=None, metadata=on_wire(5, codec.ident(AttemptId), optional=True)
+    )
+    decision: DoorDecision | None = field(
+        default=None, metadata=on_wire(6, codec.nested(DoorDecision), optional=True)
+    )
+    fault: DoorFault | None = field(
+        default=None, metadata=on_wire(7, codec.code(DoorFault), optional=True)
+    )
+
+    def __post_init__(self) -> None:
+        decided = self.event is DoorEventKind.DECIDED
+        if decided != (self.decision is not None) or (
+            decided and not (self.offline and self.attempt is not None)
+        ):
+            raise ValueError("what was decided is an attempt, offline, and its decision")
+        if (self.event is DoorEventKind.FAULT) != (self.fault is not None):
+            raise ValueError("a fault says which")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoorEvents(Message):
+    """Records of a door's outbox, in its order. ``previous`` is the chain's head before them, and
+    ``head`` after them, both as the door took them down when it wrote the records.
+
+    The chain's head is 32 zero bytes before the first record, and after each one SHA-256 of the
+    text ``countenance/v1/door-record``, the head before it, and its CBOR.
+    """
+
+    LABEL = "countenance/v1/door-events"
+    terminal: TerminalId = field(metadata=on_wire(1, codec.ident(TerminalId)))
+    previous: bytes = field(metadata=on_wire(2, codec.octets(32)))
+    records: tuple[DoorRecord, ...] = field(
+        metadata=on_wire(3, codec.many(codec.nested(DoorRecord), RECORDS_MAX, minimum=1))
+    )
+    head: bytes = field(metadata=on_wire(4, codec.octets(32)))
+
+    def __post_init__(self) -> None:
+        first = self.records[0].sequence
+        if first < 1 or [each.sequence for each in self.records] != list(
+            range(first, first + len(self.records))
+        ):
+            raise ValueError("records follow each other, from 1 on")
+
+    @property
+    def heads(self) -> tuple[bytes, ...]:
+        """The chain's head after each record."""
+        found, head = [], self.previous
+        for record in self.records:
+            head = chain_head(head, record)
+            found.append(head)
+        return tuple(found)
+
+
+def chain_head(previous: bytes, record: DoorRecord) -> bytes:
+    """The head of a door's chain after a record."""
+    return sha256(CHAIN_LABEL + previous + record.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoorEventsKept(Message):
+    """The service has the records up to ``sequence``, durably; ``head`` is the chain's there."""
+
+    LABEL = "countenance/v1/door-events-kept"
+    terminal: TerminalId = field(metadata=on_wire(1, codec.ident(TerminalId)))
+    sequence: int = field(metadata=on_wire(2, codec.uint()))
+    head: bytes = field(metadata=on_wire(3, codec.octets(32)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,8 @@ from wire.messages import TerminalKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terminal:
-    """``public_key`` is None until it registers; ``site`` is where it stands, if anybody says."""
+    """``public_key`` is None until it registers; ``site`` is where it stands, if anybody says;
+    ``camera`` the 32-byte digest of the camera that it is pinned to, None before the first."""
 
     terminal: TerminalId
     kind: TerminalKind
@@ -24,13 +26,14 @@ class Terminal:
     public_key: bytes | None
     revoked: bool
     site: str = ""
+    camera: bytes | None = None
 
 
-_COLUMNS = "terminal_id, kind, name, merchant_id, door_id, public_key, revoked_at_ms, site"
+_COLUMNS = "terminal_id, kind, name, merchant_id, door_id, public_key, revoked_at_ms, site, camera"
 
 
 def _terminal(row: tuple[Any, ...]) -> Terminal:
-    raw, kind, name, merchant, door, public_key, revoked_at_ms, site = row
+    raw, kind, name, merchant, door, public_key, revoked_at_ms, site, camera = row
     return Terminal(
         terminal=TerminalId(raw),
         kind=TerminalKind(kind),
@@ -40,6 +43,7 @@ def _terminal(row: tuple[Any, ...]) -> Terminal:
         public_key=public_key,
         revoked=revoked_at_ms is not None,
         site=site,
+        camera=camera,
     )
 
 
@@ -67,6 +71,18 @@ def add_terminal(
             now_ms,
         ),
     )
+
+
+def renew_code(
+    conn: Connection[Row], terminal: TerminalId, *, code_hash: bytes, code_expires_at_ms: int
+) -> bool:
+    """The new code alone is good; False for a terminal that is registered, revoked or unknown."""
+    done = conn.execute(
+        """UPDATE terminals SET registration_code_hash = %s, code_expires_at_ms = %s
+        WHERE terminal_id = %s AND registered_at_ms IS NULL AND revoked_at_ms IS NULL""",
+        (code_hash, code_expires_at_ms, terminal.raw),
+    )
+    return done.rowcount == 1
 
 
 def register(
@@ -99,18 +115,20 @@ def list_terminals(conn: Connection[Row]) -> list[Terminal]:
     return [_terminal(row) for row in rows]
 
 
-def lock_counter(conn: Connection[Row], terminal: TerminalId) -> int:
-    """Serializes a terminal's attempts until the transaction ends; returns its last counter."""
-    row = conn.execute(
-        "SELECT counter FROM terminals WHERE terminal_id = %s FOR UPDATE", (terminal.raw,)
-    ).fetchone()
-    return int(row[0]) if row else 0
+def advance_counter(
+    conn: Connection[Row], terminal: TerminalId, counter: int
+) -> Callable[[], bool]:
+    """Serializes a terminal's attempts until the transaction ends.
 
-
-def advance_counter(conn: Connection[Row], terminal: TerminalId, counter: int) -> None:
-    conn.execute(
-        "UPDATE terminals SET counter = %s WHERE terminal_id = %s", (counter, terminal.raw)
+    Answers whether ``counter`` is above all that the terminal signed before.
+    """
+    asked = conn.execute(
+        """UPDATE terminals SET counter = greatest(%(counter)s, terminals.counter)
+        FROM (SELECT counter FROM terminals WHERE terminal_id = %(terminal)s FOR UPDATE) before
+        WHERE terminal_id = %(terminal)s RETURNING before.counter < %(counter)s""",
+        {"counter": counter, "terminal": terminal.raw},
     )
+    return lambda: asked.fetchone() == (True,)
 
 
 def revoke(conn: Connection[Row], terminal: TerminalId, *, now_ms: int) -> bool:
@@ -118,6 +136,23 @@ def revoke(conn: Connection[Row], terminal: TerminalId, *, now_ms: int) -> bool:
     done = conn.execute(
         "UPDATE terminals SET revoked_at_ms = %s WHERE terminal_id = %s AND revoked_at_ms IS NULL",
         (now_ms, terminal.raw),
+    )
+    return done.rowcount == 1
+
+
+def pin_camera(conn: Connection[Row], terminal: TerminalId, camera: bytes) -> None:
+    """The first stands until an operator accepts a new one."""
+    conn.execute(
+        "UPDATE terminals SET camera = %s WHERE terminal_id = %s AND camera IS NULL",
+        (camera, terminal.raw),
+    )
+
+
+def unpin_camera(conn: Connection[Row], terminal: TerminalId) -> bool:
+    """The next camera is pinned; False for a terminal that is unknown or has none yet."""
+    done = conn.execute(
+        "UPDATE terminals SET camera = NULL WHERE terminal_id = %s AND camera IS NOT NULL",
+        (terminal.raw,),
     )
     return done.rowcount == 1
 

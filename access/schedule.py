@@ -1,21 +1,23 @@
-"""Weekly schedules, in local time of a named time zone.
+"""Weekly schedules with holidays, in local time of a named time zone.
 
 Guarantees: a schedule that parses has one text (:func:`str` of it parses to an equal one). A
 window may cross midnight and then belongs to the day on which it begins. Local time is the
 wall clock's: in the hour that a clock change repeats, both passes count; in the one that it
-skips, none.
+skips, none. A holiday is no weekday: on it only the windows of ``Hol`` begin.
 
-Text: ``Mon-Fri 08:00-18:00; Sat 09:00-13:00``, or ``always``.
+Text: ``Mon-Fri 08:00-18:00; Sat 09:00-13:00; Hol 10:00-12:00``, or ``always``, holidays included.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "Hol")
+HOLIDAY = DAYS.index("Hol")
 WINDOWS_MAX = 32
 DAY_MINUTES = 24 * 60
 _PART = re.compile(
@@ -33,8 +35,8 @@ class ScheduleError(ValueError):
 class Window:
     """From ``start`` up to, not including, ``end`` minutes after midnight of each day.
 
-    ``first`` and ``last`` are weekdays, 0 is Monday; the range may run over the week's end.
-    An ``end`` not after ``start`` lies on the next day.
+    ``first`` and ``last`` are weekdays, 0 is Monday, whose range may run over the week's end;
+    or both are ``HOLIDAY``. An ``end`` not after ``start`` lies on the next day.
     """
 
     first: int
@@ -42,14 +44,17 @@ class Window:
     start: int
     end: int
 
-    def holds_on(self, weekday: int) -> bool:
-        return (weekday - self.first) % 7 <= (self.last - self.first) % 7
+    def holds_on(self, day: int) -> bool:
+        """``day``: 0 to 6 for Monday to Sunday, ``HOLIDAY`` for any day that is one."""
+        if HOLIDAY in (day, self.first):
+            return day == self.first
+        return (day - self.first) % 7 <= (self.last - self.first) % 7
 
-    def contains(self, weekday: int, minute: int) -> bool:
+    def contains(self, yesterday: int, today: int, minute: int) -> bool:
         if self.start < self.end:
-            return self.holds_on(weekday) and self.start <= minute < self.end
-        begun_today = self.holds_on(weekday) and minute >= self.start
-        begun_yesterday = self.holds_on((weekday - 1) % 7) and minute < self.end
+            return self.holds_on(today) and self.start <= minute < self.end
+        begun_today = self.holds_on(today) and minute >= self.start
+        begun_yesterday = self.holds_on(yesterday) and minute < self.end
         return begun_today or begun_yesterday
 
     def __str__(self) -> str:
@@ -73,19 +78,23 @@ class Schedule:
             raise ScheduleError(f"a schedule has at most {WINDOWS_MAX} windows")
         return cls(tuple(_window(part.strip()) for part in parts))
 
-    def contains(self, at_ms: int, zone: ZoneInfo) -> bool:
-        """``at_ms``: Unix time in milliseconds."""
-        local = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(zone)
+    def contains(self, at_ms: int, time_zone: ZoneInfo, holidays: Set[date] = frozenset()) -> bool:
+        """``at_ms``: Unix time in milliseconds; ``holidays``: local dates."""
+        local = datetime.fromtimestamp(at_ms / 1000, UTC).astimezone(time_zone)
+        yesterday, today = (
+            HOLIDAY if day in holidays else day.weekday()
+            for day in (local.date() - timedelta(days=1), local.date())
+        )
         minute = local.hour * 60 + local.minute
         return not self.windows or any(
-            window.contains(local.weekday(), minute) for window in self.windows
+            window.contains(yesterday, today, minute) for window in self.windows
         )
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.windows)) or "always"
 
 
-def find_zone(name: str) -> ZoneInfo:
+def find_time_zone(name: str) -> ZoneInfo:
     """Raises :class:`ScheduleError`."""
     try:
         return ZoneInfo(name)
@@ -102,6 +111,8 @@ def _window(part: str) -> Window:
     end = int(match["h2"]) * 60 + int(match["m2"])
     if first not in DAYS or last not in DAYS:
         raise ScheduleError(f"days are {', '.join(DAYS)}: {part[:40]!r}")
+    if first != last and "Hol" in (first, last):
+        raise ScheduleError(f"holidays are in no range of days: {part[:40]!r}")
     minutes_wrong = int(match["m1"]) > 59 or int(match["m2"]) > 59
     if minutes_wrong or start >= DAY_MINUTES or end > DAY_MINUTES or start == end:
         raise ScheduleError(f"times run from 00:00 to 24:00: {part[:40]!r}")
