@@ -2,13 +2,14 @@
 
 Guarantees: a camera that is missing or stops is a :class:`CameraError`; frames carry the
 terminal's monotonic time; :attr:`Camera.source` says truly what it is, and goes into the
-evidence.
+evidence, and so does :attr:`Camera.identity`, to which the service pins the terminal.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,10 @@ from wire.messages import Source
 
 STILL_INTERVAL_MS = 40
 MISSED_FRAMES_MAX = 10
+IDENTITY_LABEL = "countenance/v1/camera"
+SYSFS = Path("/sys/class/video4linux")
+VIRTUAL = Path("/sys/devices/virtual")
+_MODE = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FPS)
 OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 5_000, 2_000
 _MISSING = {
     Source.CAMERA: "the camera is missing: check that it is plugged in",
@@ -34,6 +39,10 @@ _MISSING = {
 class Camera(Protocol):
     @property
     def source(self) -> Source: ...
+
+    @property
+    def identity(self) -> bytes:
+        """A digest of 32 bytes; of the camera and mode that the last frames came from."""
 
     def frames(self) -> Iterator[Frame]:
         """Raises :class:`CameraError`."""
@@ -47,18 +56,33 @@ class VideoCamera:
 
     def __init__(self, where: int | str | Path) -> None:
         self._where = where
+        self._mode = ""
 
     @property
     def source(self) -> Source:
         if isinstance(self._where, int):
-            return Source.CAMERA
+            virtual = _sysfs(self._where).resolve().is_relative_to(VIRTUAL)
+            return Source.STREAM if virtual else Source.CAMERA
         return Source.STREAM if "://" in str(self._where) else Source.FILE
+
+    @property
+    def identity(self) -> bytes:
+        """Of a device: where it is plugged in, what it is, its driver, name, size and rate.
+
+        A driver and an operating system say so, and whoever holds them can say anything.
+        """
+        if isinstance(self._where, int):
+            return identify(self.source, *describe_device(_sysfs(self._where)), self._mode)
+        if self.source is Source.STREAM:
+            return identify(self.source, str(self._where), self._mode)
+        return identify(self.source)
 
     def frames(self) -> Iterator[Frame]:
         capture = self._open()
         try:
             if not capture.isOpened():
                 raise CameraError(_MISSING[self.source])
+            self._mode = "{:.0f}x{:.0f}@{:.3f}".format(*map(capture.get, _MODE))
             yield from self._read(capture)
         finally:
             capture.release()
@@ -93,10 +117,34 @@ class VideoCamera:
         return
 
 
+def identify(source: Source, *description: str) -> bytes:
+    """The digest of a camera's identity: its source, and what else tells it from others."""
+    return sha256("\n".join([IDENTITY_LABEL, source.name.lower(), *description]).encode()).digest()
+
+
+def describe_device(device: Path) -> tuple[str, ...]:
+    """What Linux says of a video device: bus address, driver, ids, serial number and name.
+
+    ``device``: its folder below ``/sys/class/video4linux``. Missing parts are empty.
+    """
+    bus = device / "device"
+    files = (bus / "modalias", bus.resolve().parent / "serial", device / "name")
+    return (
+        str(bus.resolve()) if bus.exists() else "",
+        (bus / "driver").resolve().name if (bus / "driver").exists() else "",
+        *(file.read_text().strip() if file.is_file() else "" for file in files),
+    )
+
+
+def _sysfs(index: int) -> Path:
+    return SYSFS / f"video{index}"
+
+
 class Stills:
     """Photos, one frame each; a file or a folder of files."""
 
     source = Source.FILE
+    identity = identify(Source.FILE)
 
     def __init__(self, *pictures: Pixels) -> None:
         self._pictures = pictures
@@ -140,6 +188,7 @@ class SimulatedCamera:
     """
 
     source = Source.SIMULATED
+    identity = identify(Source.SIMULATED)
 
     def __init__(self, customer: Customer) -> None:
         self._customer = customer

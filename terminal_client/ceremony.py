@@ -1,14 +1,13 @@
 """THE main path of a terminal, as a state machine without I/O.
 
     ceremony = Ceremony(identity, key, context, claim)
-    send(ceremony.ask(now))                      -> ceremony.begin(answer)
-    for every frame: ceremony.look(frame)        until it says that it has enough
-    send(ceremony.evidence(counter, pin, now))   -> ceremony.decide(answer)
-    act, then send(ceremony.confirm(completion)) -> ceremony.acknowledge(answer)
+    send(ceremony.ask(now))                              -> ceremony.begin(answer)
+    for every frame: ceremony.look(frame)                until it says that it has enough
+    send(ceremony.evidence(counter, pin, camera, now))   -> ceremony.decide(answer)
+    act, then send(ceremony.confirm(word, now))          -> ceremony.acknowledge(answer)
 
-Guarantees: no step can be left out or taken twice (:class:`RuntimeError`). A challenge or
-decision counts only if the pinned service signed it for this terminal, this context and this
-evidence. The face is sealed before it leaves this object. Every ending is an :class:`Ended`.
+Guarantees: those of :mod:`terminal_client.exchange`; the face is sealed before it leaves this
+object.
 
 The caller must bring frames, time, counter and PIN; store the evidence before it sends it; and
 never show or log a claim, PIN or embedding.
@@ -17,34 +16,23 @@ never show or log a claim, PIN or embedding.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import Enum, auto
-from hmac import compare_digest
-from typing import TypeVar
 
 from face_engine.quality import Flaw
 from face_engine.templates import Candidate, Disagreement
-from face_engine.types import Embedding
+from face_engine.types import Embedding, Face
 from liveness.challenge import Colour, Move, Plan, Step
 from liveness.session import LivenessSession
 from liveness.types import Level, Observation, Outcome
-from terminal_client.errors import NotTheService
-from terminal_client.keystore import Identity
+from terminal_client.exchange import Ended, Ending, Exchange, State
+from terminal_client.outbox import ATTEMPT
 from terminal_client.views import Views
 from wire import envelope, messages
-from wire.codec import Message
-from wire.envelope import SealKey, Signed, SigningKey
-from wire.errors import WireError
-from wire.ids import AttemptId
+from wire.envelope import SealKey
 from wire.messages import (
-    Acknowledgement,
     Challenge,
     ChallengeRequest,
     ColourTiming,
-    Completion,
-    Confirmation,
-    Context,
     CueScore,
-    Decision,
     EnrolmentContext,
     Evidence,
     LivenessOutcome,
@@ -58,34 +46,6 @@ from wire.messages import (
 FLAWED_FRAMES_MAX = 200
 PATIENCE_MS = 30_000
 COLOURS_UNREADABLE = "colours_unreadable"
-
-M = TypeVar("M", bound=Message)
-T = TypeVar("T")
-
-
-class Ending(Enum):
-    """How a ceremony ends; only a decision of the service approves."""
-
-    APPROVED = "approved"
-    DENIED = "denied"
-    NO_USABLE_FACE = "no_usable_face"
-    NOT_LIVE = "not_live"
-    FRAMES_DISAGREE = "frames_disagree"
-    MODEL_NOT_ACCEPTED = "model_not_accepted"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """``reason`` is the service's coarse reason, the flaw of the last frame, or what liveness
-    lacked: ``COLOURS_UNREADABLE`` where a new attempt without colours may do."""
-
-    ending: Ending
-    reason: str | None = None
-    decision: Decision | None = None
-
-    @property
-    def approved(self) -> bool:
-        return self.ending is Ending.APPROVED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,48 +73,29 @@ class Prompt:
     enough: bool = False
 
 
-class _State(Enum):
-    NEW = auto()
-    ASKED = auto()
-    LOOKING = auto()
-    ENOUGH = auto()
-    SENT = auto()
-    APPROVED = auto()
-    CONFIRMED = auto()
-    OVER = auto()
-
-
 @dataclass(slots=True)
-class Ceremony:
-    """``claim`` says which account; ``views`` and ``successors`` gather the face by the
-    terminal's model and by the one that is to take its place; ``colours``: whether the screen
-    can show them and the person may look at them."""
+class Ceremony(Exchange):
+    """``views`` and ``successors`` gather the face by the terminal's model and by the one that is
+    to take its place; ``colours``: whether the screen can show them and the person may look at
+    them."""
 
-    identity: Identity
-    key: SigningKey
-    context: Context
-    claim: str = field(repr=False)
+    PATH = ATTEMPT
     model_id: bytes
     source: Source
     views: Views
     successors: Views
     holder_share: bytes | None = field(default=None, repr=False)
     colours: bool = False
-    attempt: AttemptId = field(default_factory=AttemptId.new)
-    ended: Ended | None = None
-    _state: _State = _State.NEW
-    _challenge: Challenge | None = None
     _session: LivenessSession | None = None
     _colour: Colour | None = None
     _references: tuple[Embedding, ...] = field(default=(), repr=False)
     _flawed: int = 0
     _last_flaw: Flaw = Flaw.NO_FACE
     _started_ms: int | None = None
-    _evidence: Signed[Evidence] | None = field(default=None, repr=False)
 
     def ask(self, now_ms: int) -> bytes:
         """The signed request for a challenge; ``now_ms`` is Unix time."""
-        self._step(_State.NEW, _State.ASKED)
+        self._step(State.NEW, State.ASKED)
         request = ChallengeRequest(
             terminal=self.identity.terminal,
             context=self.context,
@@ -165,11 +106,7 @@ class Ceremony:
 
     def begin(self, answer: bytes) -> Ended | None:
         """Takes the challenge; raises :class:`NotTheService`."""
-        self._step(_State.ASKED, _State.LOOKING)
-        challenge = self._read(answer, Challenge)
-        if challenge.terminal != self.identity.terminal or challenge.context != self.context:
-            raise NotTheService("a challenge for something else")
-        self._challenge = challenge
+        challenge = self._take_challenge(answer, State.LOOKING)
         self._session = self._new_session(challenge)
         if not self.accepts(self.model_id):
             return self._end(Ending.MODEL_NOT_ACCEPTED)
@@ -189,6 +126,11 @@ class Ceremony:
         return self._expect(self._session).wants_embedding
 
     @property
+    def follow(self) -> Face | None:
+        """The face to look for where the last frame had it; None for a look at the whole."""
+        return None if self.wants_view else self._expect(self._session).follow
+
+    @property
     def wants_view(self) -> bool:
         """Whether to embed the next good frame: an enrolment also takes turned heads."""
         turned = self._enrolling and self._colour is None and not self.views.full
@@ -204,7 +146,7 @@ class Ceremony:
 
     def look(self, frame: Frame) -> Prompt | Ended:
         """Takes the next frame; returns what to show, or how it ended."""
-        self._require(_State.LOOKING)
+        self._require(State.LOOKING)
         seen, session = frame.observation, self._expect(self._session)
         if self._started_ms is None:
             self._started_ms = seen.captured_at_ms
@@ -236,7 +178,7 @@ class Ceremony:
 
     def stop(self) -> Ended:
         """The camera has no more frames."""
-        self._require(_State.LOOKING)
+        self._require(State.LOOKING)
         return self._end(Ending.NO_USABLE_FACE, self._last_flaw.value)
 
     def _conclude(self, session: LivenessSession) -> Prompt | Ended:
@@ -251,12 +193,15 @@ class Ceremony:
         if isinstance(found, Disagreement):
             return self._end(Ending.FRAMES_DISAGREE)
         self._references = found
-        self._step(_State.LOOKING, _State.ENOUGH)
+        self._step(State.LOOKING, State.ENOUGH)
         return Prompt(instruction="Thank you", move=None, colour=None, fraction=1.0, enough=True)
 
-    def evidence(self, *, counter: int, pin: str | None, now_ms: int) -> bytes:
-        """The signed evidence, the face in it sealed. Store it before sending it."""
-        self._step(_State.ENOUGH, _State.SENT)
+    def evidence(self, *, counter: int, pin: str | None, camera: bytes, now_ms: int) -> bytes:
+        """The signed evidence, the face in it sealed. Store it before sending it.
+
+        ``camera``: the digest of the identity of the camera that the frames came from.
+        """
+        self._step(State.ENOUGH, State.SENT)
         challenge, session = self._expect(self._challenge), self._expect(self._session)
         seal_key = SealKey(challenge.seal_suite, challenge.seal_key)
         clear = Evidence(
@@ -269,7 +214,7 @@ class Ceremony:
             model_id=self.model_id,
             source=self.source,
             captured_at_ms=now_ms,
-            liveness=_report(challenge, session),
+            liveness=_report(challenge, session, camera),
             seal_key_digest=seal_key.digest,
             sealed=b"-",
         )
@@ -303,90 +248,9 @@ class Ceremony:
         self.successors.clear()
         self._references = ()
 
-    def decide(self, answer: bytes) -> Ended:
-        """Takes the decision; raises :class:`NotTheService`, and then nothing is approved."""
-        self._require(_State.SENT)
-        decision = check_decision(answer, self._expect(self._evidence), self.identity)
-        ending = Ending.APPROVED if decision.approved else Ending.DENIED
-        self._state = _State.APPROVED if decision.approved else _State.OVER
-        self.ended = Ended(ending=ending, reason=decision.reason, decision=decision)
-        return self.ended
-
-    def confirm(self, completion: Completion, now_ms: int) -> bytes:
-        """The signed word on what was done with the approval."""
-        self._step(_State.APPROVED, _State.CONFIRMED)
-        return confirmation(self.attempt, completion, self.identity, self.key, now_ms)
-
-    def acknowledge(self, answer: bytes) -> Acknowledgement:
-        """Raises :class:`NotTheService`; then the confirmation is to be sent again."""
-        self._require(_State.CONFIRMED)
-        acknowledged = check_acknowledgement(answer, self.attempt, self.identity)
-        self._state = _State.OVER
-        return acknowledged
-
-    def _end(self, ending: Ending, reason: str | None = None) -> Ended:
-        self._state = _State.OVER
-        self.ended = Ended(ending=ending, reason=reason)
-        return self.ended
-
-    def _require(self, state: _State) -> None:
-        if self._state is not state:
-            raise RuntimeError(f"the ceremony is {self._state.name}, not {state.name}")
-
-    def _step(self, state: _State, following: _State) -> None:
-        self._require(state)
-        self._state = following
-
-    def _expect(self, part: T | None) -> T:
-        if part is None:
-            raise RuntimeError(f"the ceremony is {self._state.name}")
-        return part
-
-    def _read(self, answer: bytes, kind: type[M]) -> M:
-        return _read(answer, kind, self.identity)
-
 
 def _numbers(embedding: Embedding) -> bytes:
     return embedding.vector.astype("<f4").tobytes()
-
-
-def check_decision(answer: bytes, evidence: Signed[Evidence], identity: Identity) -> Decision:
-    """The decision on this evidence, by the pinned service; raises :class:`NotTheService`."""
-    decision = _read(answer, Decision, identity)
-    if (
-        decision.attempt != evidence.message.attempt
-        or decision.context != evidence.message.context
-        or not compare_digest(decision.evidence_digest, evidence.digest)
-    ):
-        raise NotTheService("a decision on something else")
-    return decision
-
-
-def check_acknowledgement(answer: bytes, attempt: AttemptId, identity: Identity) -> Acknowledgement:
-    acknowledged = _read(answer, Acknowledgement, identity)
-    if acknowledged.attempt != attempt:
-        raise NotTheService("an acknowledgement of something else")
-    return acknowledged
-
-
-def confirmation(
-    attempt: AttemptId, completion: Completion, identity: Identity, key: SigningKey, now_ms: int
-) -> bytes:
-    message = Confirmation(
-        attempt=attempt,
-        terminal=identity.terminal,
-        completion=completion,
-        confirmed_at_ms=now_ms,
-    )
-    return envelope.sign(message, key).raw
-
-
-def _read(answer: bytes, kind: type[M], identity: Identity) -> M:
-    try:
-        unverified = envelope.parse(answer, kind)
-        return envelope.verify(unverified, identity.service_key).message
-    except WireError as error:
-        raise NotTheService(f"not an answer of the service: {error}") from error
 
 
 def _plan(challenge: Challenge) -> Plan:
@@ -398,7 +262,7 @@ def _plan(challenge: Challenge) -> Plan:
     )
 
 
-def _report(challenge: Challenge, session: LivenessSession) -> LivenessReport:
+def _report(challenge: Challenge, session: LivenessSession, camera: bytes) -> LivenessReport:
     verdict = session.verdict()
     return LivenessReport(
         level=challenge.level,
@@ -426,4 +290,5 @@ def _report(challenge: Challenge, session: LivenessSession) -> LivenessReport:
             ColourTiming(colour=messages.Colour[each.colour.name], shown_ms=each.shown_ms)
             for each in session.colours
         ),
+        camera=camera,
     )

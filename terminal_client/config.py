@@ -16,40 +16,48 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from terminal_client.door import OPEN_MS
+from terminal_client.drivers.settings import DoorConfig
 from terminal_client.enrolment import CONSENT_VERSION
 from terminal_client.errors import StorageError, UsageError
 from wire.errors import WireError
-from wire.messages import Direction
-from wire.money import Money
+from wire.money import MINOR_DIGITS, Money
 
 FILE_NAME = "terminal.toml"
 FILE_BYTES_MAX = 64 * 1024
 TEXT_CHARS_MAX = 1000
 CONSENT_VERSION_CHARS_MAX = 40
-OPEN_MS_MIN, OPEN_MS_MAX = 500, 60_000
 NOTES_IN_CASSETTE_MAX = 10_000
 KINDS_OF_NOTES_MAX = 8
+TILL_PORT, KIOSK_PORT = 8440, 8441
+NAME_CHARS_MAX = 200
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """``successor`` is the better pack that faces are enrolled by on the way;
-    ``notes`` maps a note's value in minor units of ``currency`` to how many were loaded."""
+    """``successor`` is the better pack that faces are enrolled by on the way; ``till_port`` is on
+    the loopback, as is ``kiosk_port``; ``keypad_currency`` that of amounts typed at the terminal;
+    ``notes`` maps a note's value in minor units of ``currency`` to how many were loaded;
+    ``kiosk_name`` is what people know the store, machine, door or desk by; ``kiosk_colours``:
+    whether its screen lights the face before it well enough for the flash."""
 
     service: str
     ca_file: str | None = None
     camera: str = "0"
     pack: str = "pip"
     successor: str | None = None
-    open_ms: int = OPEN_MS
-    direction: Direction = Direction.IN
+    door: DoorConfig = field(default_factory=DoorConfig)
+    till_port: int = TILL_PORT
+    keypad_currency: str = "EUR"
     currency: str | None = None
     notes: Mapping[int, int] = field(default_factory=dict)
     consent_version: str = CONSENT_VERSION
     consent_file: str | None = None
+    kiosk_port: int = KIOSK_PORT
+    kiosk_name: str = "Countenance"
+    kiosk_language: str = "en"
+    kiosk_colours: bool = True
 
     @classmethod
     def load(cls, home: Path) -> Config | None:
@@ -73,10 +81,12 @@ class Config:
         if len(raw) > FILE_BYTES_MAX:
             raise UsageError(f"more than {FILE_BYTES_MAX >> 10} KiB")
         try:
-            top = _Table("", tomllib.loads(raw.decode()))
+            top = Table("", tomllib.loads(raw.decode()))
         except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
             raise UsageError(f"not TOML: {_first_line(error)}") from error
-        door, atm, enrolment = (top.table(name) for name in ("door", "atm", "enrolment"))
+        store, atm, enrolment, kiosk = (
+            top.table(name) for name in ("store", "atm", "enrolment", "kiosk")
+        )
         currency, notes = _notes(atm.take("notes", dict, {}))
         config = cls(
             service=top.text("service", None),
@@ -84,16 +94,21 @@ class Config:
             camera=top.text("camera", "0"),
             pack=top.text("pack", "pip"),
             successor=top.text("successor", "") or None,
-            open_ms=door.number("open_ms", OPEN_MS, OPEN_MS_MIN, OPEN_MS_MAX),
-            direction=_direction(door.text("direction", "in")),
+            door=DoorConfig.take(top.table("door")),
+            till_port=store.number("till_port", TILL_PORT, 1024, 65_535),
+            keypad_currency=_currency(store.text("currency", "EUR")),
             currency=currency,
             notes=notes,
             consent_version=enrolment.text(
                 "consent_version", CONSENT_VERSION, longest=CONSENT_VERSION_CHARS_MAX
             ),
             consent_file=enrolment.text("consent_file", "") or None,
+            kiosk_port=kiosk.number("port", KIOSK_PORT, 1024, 65_535),
+            kiosk_name=kiosk.text("name", "Countenance", longest=NAME_CHARS_MAX),
+            kiosk_language=kiosk.text("language", "en", longest=8),
+            kiosk_colours=kiosk.take("colours", bool, True),
         )
-        for table in (top, door, atm, enrolment):
+        for table in (top, store, atm, enrolment, kiosk):
             table.close()
         return config
 
@@ -121,7 +136,7 @@ def write_config(home: Path, config: Config) -> None:
         raise StorageError(f"{path}: {error.strerror}") from error
 
 
-class _Table:
+class Table:
     """Takes keys out of a TOML table; what is left at the end is unknown."""
 
     def __init__(self, name: str, values: dict[str, Any]) -> None:
@@ -136,8 +151,8 @@ class _Table:
             raise UsageError(f"{self._prefix}{key} is a {kind.__name__}")
         return value
 
-    def table(self, key: str) -> _Table:
-        return _Table(key, self.take(key, dict, {}))
+    def table(self, key: str) -> Table:
+        return Table(f"{self._prefix}{key}", self.take(key, dict, {}))
 
     def text(self, key: str, default: str | None, *, longest: int = TEXT_CHARS_MAX) -> str:
         value = self.take(key, str, default)
@@ -157,11 +172,10 @@ class _Table:
             raise UsageError(f"unknown key {self._prefix}{unknown[0]!s:.40}")
 
 
-def _direction(text: str) -> Direction:
-    try:
-        return Direction[text.upper()]
-    except KeyError:
-        raise UsageError("door.direction is in or out") from None
+def _currency(text: str) -> str:
+    if text not in MINOR_DIGITS:
+        raise UsageError("store.currency is an ISO 4217 code")
+    return text
 
 
 def _notes(values: dict[str, Any]) -> tuple[str | None, dict[int, int]]:

@@ -39,9 +39,17 @@ class CameraError(TerminalError):
     """The camera is missing, or stopped."""
 
 
+class DriverError(TerminalError):
+    """A door's driver cannot be used: no such port, a library that must not be trusted, …"""
+
+
 class StorageError(TerminalError):
     """The terminal's own storage is damaged, full, or open to others."""
 
 
 class InUse(StorageError):
     """Another process runs this terminal."""
+
+
+class DispenserError(TerminalError):
+    """The dispenser cannot say where notes went."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import stat
 from dataclasses import dataclass
 from hashlib import sha256
@@ -93,12 +94,33 @@ class Keystore:
     def remember(self, identity: Identity) -> None:
         self._write("identity", _written(identity))
 
+    def till_token(self, *, renew: bool = False) -> str:
+        """What the till shows to this terminal; made at the first call, or anew."""
+        raw = None if renew else self._read("till-token", None)
+        return (raw or self._write("till-token", secrets.token_urlsafe(32).encode())).decode()
+
     def next_counter(self) -> int:
         """Counts on, durably; raises :class:`StorageError` rather than using a number twice."""
         raw = self._read("counter", 8)
         counter = int.from_bytes(raw, "big") + 1 if raw else 1
         self._write("counter", counter.to_bytes(8, "big"))
         return counter
+
+    def secret(self, name: str) -> bytes | None:
+        """A secret that :meth:`keep` kept; raises :class:`StorageError`."""
+        return self._read(f"{name}.secret", None)
+
+    def keep(self, name: str, secret: bytes) -> None:
+        """Keeps a door's key or password; raises :class:`StorageError`."""
+        self._write(f"{name}.secret", secret)
+
+    def forget(self, name: str) -> None:
+        """Raises :class:`StorageError`."""
+        path = self._folder / f"{name}.secret"
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"{path}: {error.strerror}") from error
 
     def _read(self, name: str, size: int | None) -> bytes | None:
         path = self._folder / name
@@ -117,24 +139,26 @@ class Keystore:
         return raw
 
     def _write(self, name: str, content: bytes) -> bytes:
-        """Whole or not at all, and on disk when it returns."""
-        draft = self._folder / f".{name}.new"
-        try:
-            with os.fdopen(
-                os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
-            ) as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(self._folder / name)
-            folder = os.open(self._folder, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError as error:
-            raise StorageError(f"{self._folder / name}: {error.strerror}") from error
+        write_whole(self._folder / name, content)
         return content
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Whole or not at all, and on disk when it returns; raises :class:`StorageError`."""
+    draft = path.with_name(f".{path.name}.new")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from error
 
 
 def _written(identity: Identity) -> bytes:

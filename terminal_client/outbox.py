@@ -15,8 +15,8 @@ from terminal_client.errors import InUse, StorageError
 from wire.ids import AttemptId
 
 MESSAGES_MAX = 1000
-ATTEMPT, CONFIRM = "/v1/attempts", "/v1/confirmations"
-PATHS = frozenset({ATTEMPT, CONFIRM})
+ATTEMPT, CARD_ATTEMPT, CONFIRM = "/v1/attempts", "/v1/card-attempts", "/v1/confirmations"
+PATHS = frozenset({ATTEMPT, CARD_ATTEMPT, CONFIRM})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ The caller must act on an approval at once (:attr:`Actuator`), and show the prom
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,23 +24,21 @@ from face_engine.types import Face, Pixels
 from face_engine.types import Frame as CameraFrame
 from liveness.types import Observation, Outcome
 from terminal_client.camera import Camera
-from terminal_client.ceremony import COLOURS_UNREADABLE, Ceremony, Ended, Frame, Prompt
-from terminal_client.device import Device
-from terminal_client.errors import NotTheService, Rejected, Unreachable, UsageError
+from terminal_client.ceremony import COLOURS_UNREADABLE, Ceremony, Frame, Prompt
+from terminal_client.device import Actuator, Device
+from terminal_client.errors import UsageError
+from terminal_client.exchange import COMPLETED, Ended, Word
 from terminal_client.keystore import Keystore
-from terminal_client.outbox import ATTEMPT, CONFIRM, Outbox, Waiting
-from terminal_client.transport import Transport, send
+from terminal_client.outbox import Outbox
+from terminal_client.transport import CHALLENGE, Transport, send
 from terminal_client.views import Views
-from wire.messages import Completion, Context, Decision, EnrolmentContext, PaymentContext
+from wire.ids import AttemptId
+from wire.messages import Context, Decision, EnrolmentContext
 
-CHALLENGE = "/v1/challenges"
 SAME_PERSON_FMR, REFERENCE_FMR = 1e-3, 1e-4
 QUALITY_MIN = 0.01
 ASKS_AGAIN = (Outcome.UNDECIDED.value, COLOURS_UNREADABLE)
 TRIES_MAX = 3
-
-Actuator = Callable[[Decision], Completion]
-"""Prints, dispenses or opens, and says whether it did."""
 
 OnPrompt = Callable[[Prompt], None]
 
@@ -49,9 +46,9 @@ PinPad = Callable[[], str]
 """Asks the person for the PIN; called only where the policy wants one."""
 
 
-def acted(_decision: Decision) -> Completion:
+def acted(_decision: Decision) -> Word:
     """For terminals whose whole act is to show the result."""
-    return Completion.COMPLETED
+    return COMPLETED
 
 
 @dataclass
@@ -81,12 +78,15 @@ class Terminal(Device):
         tries: int = TRIES_MAX,
         act: Actuator = acted,
         on_prompt: OnPrompt = lambda _prompt: None,
+        on_send: Callable[[], None] = lambda: None,
+        attempt: AttemptId | None = None,
     ) -> Ended:
         """One whole attempt. Raises :class:`TerminalError` where there is no decision.
 
         ``colours``: false for a person who opts out of them; one more move is then asked
         instead, as it is in the next try where the colours could not be read. ``tries``: how
-        often, at most, a person is asked whose liveness stays undecided.
+        often, at most, a person is asked whose liveness stays undecided. ``on_prompt`` and
+        ``on_send`` may raise to give up; ``attempt`` is the id to use.
         """
         identity = self.identity
         key = self.keystore.signing_key(identity)
@@ -101,51 +101,27 @@ class Terminal(Device):
             _views(self.successor or self.engine),
             holder_share,
             self.has_colours and colours,
+            attempt=attempt or AttemptId.new(),
         )
         request = ceremony.ask(self.unix_ms())
-        ended = ceremony.begin(send(self.transport, CHALLENGE, request))
+        answer = send(self.transport, CHALLENGE, request, deadline_s=self.patience_s)
+        ended = ceremony.begin(answer)
         ended = ended or self._capture(ceremony, camera, on_prompt)
         if ended is not None and ended.reason in ASKS_AGAIN and tries > 1:
             return self.attempt(
                 context, claim, camera, pin=pin, holder_share=holder_share,
                 colours=colours and ended.reason != COLOURS_UNREADABLE,
-                tries=tries - 1, act=act, on_prompt=on_prompt,
+                tries=tries - 1, act=act, on_prompt=on_prompt, on_send=on_send, attempt=attempt,
             )  # fmt: skip
         if ended is not None:
             return ended
-        evidence = ceremony.evidence(
+        ceremony.evidence(
             counter=self.keystore.next_counter(),
             pin=_ask(pin) if _wants_pin(ceremony) else None,
+            camera=camera.identity,
             now_ms=self.unix_ms(),
         )
-        waiting = Waiting(ceremony.attempt, ATTEMPT, evidence)
-        self.outbox.put(waiting)
-        sent_at_ms = self.monotonic_ms()
-        ended = ceremony.decide(send(self.transport, ATTEMPT, evidence))
-        if not ended.approved or ended.decision is None:
-            self.outbox.done(waiting)
-            return ended
-        completion = Completion.FAILED
-        if not self._is_over(ended.decision, sent_at_ms):
-            completion = act(ended.decision)
-        confirmed = ceremony.confirm(completion, self.unix_ms())
-        follow = Waiting(ceremony.attempt, CONFIRM, confirmed)
-        self.outbox.swap(waiting, follow)
-        # What was approved and done stays so: a lost confirmation waits for the next start.
-        with suppress(Unreachable, Rejected, NotTheService):
-            ceremony.acknowledge(send(self.transport, CONFIRM, confirmed))
-            self.outbox.done(follow)
-        return ended
-
-    def _is_over(self, decision: Decision, sent_at_ms: int) -> bool:
-        """Whether the approval's time passed since the evidence was sent, before it was decided.
-
-        The two clocks of day need not agree. A payment is never over.
-        """
-        if isinstance(decision.context, PaymentContext):
-            return False
-        lives_ms = decision.expires_at_ms - decision.decided_at_ms
-        return self.monotonic_ms() - sent_at_ms >= lives_ms
+        return self.carry_out(ceremony, act, on_send=on_send)
 
     def _capture(self, ceremony: Ceremony, camera: Camera, on_prompt: OnPrompt) -> Ended | None:
         for frame in camera.frames():
@@ -159,7 +135,12 @@ class Terminal(Device):
         return ceremony.stop()
 
     def _observe(self, ceremony: Ceremony, frame: CameraFrame) -> Frame:
-        pixels, faces = frame.pixels, self.engine.detect(frame.pixels)
+        pixels, follow = frame.pixels, ceremony.follow
+        if follow is not None:
+            near = self.engine.follow(pixels, follow)
+            followed = Observation(captured_at_ms=frame.captured_at_ms, faces=near, pixels=pixels)
+            return Frame(observation=followed, flaw=None)
+        faces = self.engine.detect(pixels)
         enrolling = isinstance(ceremony.context, EnrolmentContext)
         flaw = find_flaw(pixels, faces, ENROLMENT if enrolling else PROBE)
         wanted = flaw is None and ceremony.wants_view

@@ -24,6 +24,7 @@ from wire.messages import Problem
 
 CONTENT_TYPE = 'application/cose; cose-type="cose-sign1"'
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 3.0, 10.0
+CHALLENGE = "/v1/challenges"
 TRIES_MAX = 6
 DEADLINE_S = 25.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 3.0
@@ -40,8 +41,11 @@ class Reply:
 
 
 class Transport(Protocol):
-    def exchange(self, path: str, body: bytes, *, timeout_s: float) -> Reply:
-        """Raises :class:`Unreachable`, after no more than about ``timeout_s``."""
+    def exchange(
+        self, path: str, body: bytes, *, timeout_s: float, bytes_max: int = MAX_MESSAGE_BYTES
+    ) -> Reply:
+        """Raises :class:`Unreachable`, after no more than about ``timeout_s``, and for an answer
+        of more than ``bytes_max``."""
 
 
 class HttpTransport:
@@ -61,11 +65,16 @@ class HttpTransport:
             num_pools=2,
             maxsize=2,
             retries=False,
-            ssl_context=_trust(ca_file),
+            ssl_context=trust(ca_file),
         )
 
-    def exchange(self, path: str, body: bytes, *, timeout_s: float) -> Reply:
-        deadline, read_s = time.monotonic() + timeout_s, min(READ_TIMEOUT_S, timeout_s)
+    def exchange(
+        self, path: str, body: bytes, *, timeout_s: float, bytes_max: int = MAX_MESSAGE_BYTES
+    ) -> Reply:
+        # A long answer may take as long as its caller has, to be made as well as to come.
+        is_long = bytes_max > MAX_MESSAGE_BYTES
+        read_s = timeout_s if is_long else min(READ_TIMEOUT_S, timeout_s)
+        deadline = time.monotonic() + timeout_s
         try:
             answer = self._pool.request(
                 "POST",
@@ -77,7 +86,7 @@ class HttpTransport:
                 preload_content=False,
             )
             try:
-                content = _read(answer, min(deadline, time.monotonic() + read_s))
+                content = _read(answer, min(deadline, time.monotonic() + read_s), bytes_max)
             finally:
                 # An answer read to its end has given its connection back before.
                 answer.close()
@@ -88,13 +97,18 @@ class HttpTransport:
         return Reply(answer.status, content, _seconds(answer.headers.get("Retry-After", "")))
 
 
-def _read(answer: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-    """At most one byte more than a message, and no part after the deadline."""
-    content = b""
-    while len(content) <= MAX_MESSAGE_BYTES:
+def _read(answer: urllib3.BaseHTTPResponse, deadline: float, bytes_max: int) -> bytes:
+    """At most ``bytes_max``, and no part after the deadline.
+
+    A head that was cut off looks like one of an answer without a length, so that is none.
+    """
+    if not any(answer.headers.get(name) for name in ("content-length", "transfer-encoding")):
+        raise Unreachable("the answer was cut off")
+    content = bytearray()
+    while len(content) <= bytes_max:
         part = answer.read1(MAX_MESSAGE_BYTES + 1)
         if not part:
-            return content
+            return bytes(content)
         if time.monotonic() > deadline:
             raise Unreachable("the answer comes too slowly")
         content += part
@@ -106,7 +120,8 @@ def _seconds(retry_after: str) -> float:
     return float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
 
 
-def _trust(ca_file: str | None) -> ssl.SSLContext:
+def trust(ca_file: str | None) -> ssl.SSLContext:
+    """The machine's authorities, or those of the file; raises :class:`UsageError`."""
     try:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:
@@ -127,6 +142,7 @@ def send(
     *,
     tries: int = TRIES_MAX,
     deadline_s: float = DEADLINE_S,
+    bytes_max: int = MAX_MESSAGE_BYTES,
     pause: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> bytes:
@@ -143,7 +159,7 @@ def send(
         longest = min(FIRST_PAUSE_S * 2 ** (attempt + 1), LONGEST_PAUSE_S)
         wait_s = random.uniform(FIRST_PAUSE_S / 2, longest)  # noqa: S311 (jitter)
         try:
-            reply = transport.exchange(path, body, timeout_s=left_s)
+            reply = transport.exchange(path, body, timeout_s=left_s, bytes_max=bytes_max)
         except Unreachable as error:
             reason = str(error)
         else:

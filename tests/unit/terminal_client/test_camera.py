@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice, pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,14 @@ import pytest
 from face_engine.types import Frame
 from liveness.challenge import Colour, Move
 from terminal_client import camera
-from terminal_client.camera import SimulatedCamera
+from terminal_client.camera import (
+    SimulatedCamera,
+    Stills,
+    VideoCamera,
+    describe_device,
+    identify,
+)
+from wire.messages import Source
 
 INTERVALS_MS = (60, 71, 66)
 
@@ -56,3 +64,51 @@ def test_a_slow_machine_makes_no_gap_and_a_quick_one_does_not_hurry(
     assert {later - earlier for earlier, later in pairwise([started_ms, *times])} == set(
         INTERVALS_MS
     )
+
+
+def plug_in(root: Path, port: str, *, name: str = "Camera", serial: str = "17") -> Path:
+    """The folders that Linux makes for a USB camera."""
+    bus = root / "devices" / port / f"{port}:1.0"
+    device = bus / "video4linux" / "video0"
+    device.mkdir(parents=True)
+    (bus / "driver").symlink_to(root / "drivers" / "uvcvideo")
+    (root / "drivers" / "uvcvideo").mkdir(parents=True, exist_ok=True)
+    (bus / "modalias").write_text("usb:v046Dp0825\n")
+    (bus.parent / "serial").write_text(f"{serial}\n")
+    (device / "name").write_text(f"{name}\n")
+    (device / "device").symlink_to(bus)
+    return device
+
+
+def test_a_device_is_described_by_its_place_driver_ids_serial_number_and_name(
+    tmp_path: Path,
+) -> None:
+    found = describe_device(plug_in(tmp_path, "1-1"))
+    assert found[1:] == ("uvcvideo", "usb:v046Dp0825", "17", "Camera")
+    others = [
+        describe_device(plug_in(tmp_path, "1-2")),
+        describe_device(plug_in(tmp_path, "1-3", name="Loopback")),
+        describe_device(plug_in(tmp_path, "1-4", serial="18")),
+        describe_device(tmp_path / "nothing"),
+    ]
+    assert len({identify(Source.CAMERA, *each) for each in [found, *others]}) == 5
+    assert identify(Source.CAMERA, *found) != identify(Source.STREAM, *found)
+
+
+def test_a_device_behind_which_no_hardware_stands_is_a_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    virtual = tmp_path / "devices" / "virtual"
+    (virtual / "video7").mkdir(parents=True)
+    plug_in(tmp_path, "1-1")
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class" / "video7").symlink_to(virtual / "video7")
+    monkeypatch.setattr(camera, "SYSFS", tmp_path / "class")
+    monkeypatch.setattr(camera, "VIRTUAL", virtual)
+    assert VideoCamera(7).source is Source.STREAM
+    assert VideoCamera(0).source is Source.CAMERA
+    assert VideoCamera(7).identity != VideoCamera(0).identity
+
+
+def test_the_mode_that_a_file_was_read_in_is_no_part_of_its_identity() -> None:
+    assert VideoCamera(Path("a.mp4")).identity == Stills().identity == identify(Source.FILE)

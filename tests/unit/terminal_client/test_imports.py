@@ -6,6 +6,7 @@ import sys
 import pytest
 
 SERVICE = ("flask", "psycopg", "celery", "sqlalchemy", "service")
+DOORS = ("osdp_sys", "paho", "gpiozero", "http_message_signatures")
 DEVICE = ("cv2", "onnxruntime", "insightface", "urllib3", "terminal_client")
 RUN = """
 import sys
@@ -20,7 +21,11 @@ main({arguments!r})
     ("arguments", "missing"),
     [
         *((["terminal", name, "--help"], SERVICE) for name in ("register", "pay", "reconcile")),
-        *((["terminal", name, "--help"], DEVICE) for name in ("add", "list", "revoke")),
+        *(
+            (["terminal", name, "--help"], DEVICE)
+            for name in ("add", "list", "revoke", "accept-camera")
+        ),
+        (["terminal", "door", "run", "--help"], SERVICE + DOORS),
         (["terminal", "--help"], SERVICE + DEVICE),
     ],
 )

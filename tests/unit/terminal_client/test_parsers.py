@@ -13,9 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from terminal_client.ceremony import check_acknowledgement
+from terminal_client.badge import Badge
 from terminal_client.config import FILE_BYTES_MAX, FILE_NAME, Config, write_config
 from terminal_client.device import REGISTER, Device
+from terminal_client.door import Exit
+from terminal_client.drivers.mqtt_lock import LockTopics
+from terminal_client.drivers.settings import DoorConfig, Driver, Lock, OsdpConfig
 from terminal_client.enrolment import check_claim, check_pin
 from terminal_client.errors import (
     NotTheService,
@@ -25,6 +28,7 @@ from terminal_client.errors import (
     Unreachable,
     UsageError,
 )
+from terminal_client.exchange import check_acknowledgement
 from terminal_client.keystore import Identity, Keystore
 from terminal_client.outbox import ATTEMPT, Outbox, Waiting
 from terminal_client.transport import HttpTransport, Reply, send
@@ -42,8 +46,20 @@ ca_file = "ca.pem"
 camera = "rtsp://10.0.0.2/door"
 pack = "open"
 [door]
+driver = "osdp"
+lock = "fail-secure"
 open_ms = 3000
+held_ms = 30000
 direction = "out"
+exit = "releases"
+[door.osdp]
+port = "/dev/ttyUSB0"
+baud = 19200
+address = 3
+output = 1
+contact = 0
+exit = 1
+keypad = "card"
 [atm]
 notes = {"50 EUR" = 100, "20 EUR" = 0}
 [enrolment]
@@ -59,7 +75,7 @@ class Answers:
         self.replies = list(replies)
         self.sent: list[bytes] = []
 
-    def exchange(self, path: str, body: bytes, *, timeout_s: float) -> Reply:
+    def exchange(self, path: str, body: bytes, *, timeout_s: float, bytes_max: int) -> Reply:
         self.sent.append(body)
         return self.replies[min(len(self.sent), len(self.replies)) - 1]
 
@@ -80,8 +96,23 @@ def test_every_setting_is_read() -> None:
         ca_file="ca.pem",
         camera="rtsp://10.0.0.2/door",
         pack="open",
-        open_ms=3000,
-        direction=Direction.OUT,
+        door=DoorConfig(
+            driver=Driver.OSDP,
+            lock=Lock.FAIL_SECURE,
+            open_ms=3000,
+            held_ms=30_000,
+            direction=Direction.OUT,
+            exit=Exit.RELEASES,
+            settings=OsdpConfig(
+                port="/dev/ttyUSB0",
+                baud=19200,
+                address=3,
+                output=1,
+                contact=0,
+                exit=1,
+                keypad="card",
+            ),
+        ),
         currency="EUR",
         notes={5000: 100, 2000: 0},
         consent_version="2027-01",
@@ -102,6 +133,23 @@ def test_every_setting_is_read() -> None:
         ('[door]\ndirection = "up"', "door.direction is in or out"),
         ("[door]\nspeed = 1", "unknown key door.speed"),
         ("door = 1", "door is a dict"),
+        ('[door]\ndriver = "wiegand"', "door.driver is console or osdp"),
+        ('[door]\nlock = "open"', "door.lock is fail-safe or fail-secure"),
+        ('[door]\ndriver = "gpio"\n[door.gpio]\nrelay = 4', "door.lock is missing"),
+        ('[door]\ndriver = "gpio"', "door.gpio.relay is a number from 0"),
+        ('[door]\ndriver = "gpio"\n[door.gpio]\nrelay = 4\nexit = 4', "names one pin twice"),
+        ('[door]\ndriver = "osdp"', "door.osdp.port is missing"),
+        ('[door]\ndriver = "osdp"\n[door.osdp]\nport = "x"\nbaud = 9601', "door.osdp.baud is one"),
+        ('[door]\ndriver = "osdp"\n[door.osdp]\nport = "x"\nkeypad = "pin"', "keypad is one of"),
+        (
+            '[door]\ndriver = "osdp"\n[door.osdp]\nport = "x"\nkey = "y"',
+            "unknown key door.osdp.key",
+        ),
+        (
+            '[door]\ndriver = "mqtt"\n[door.mqtt]\nhost = "b"\nuser = "u"\ndiscovery = "a/#"',
+            "one topic, without wildcards",
+        ),
+        ('[door]\ndriver = "http"\n[door.http]\nurl = "http://u:p@relay"', "holds no user"),
         ('[atm]\nnotes = {"50" = 1}', "atm.notes: an amount is written"),
         ('[atm]\nnotes = {"50 EUR" = -1}', "atm.notes: 0 to"),
         ('[atm]\nnotes = {"50 EUR" = true}', "atm.notes: 0 to"),
@@ -326,3 +374,65 @@ def test_claims_and_pins_are_taken_or_refused_without_being_repeated(
         ["a claim reads card:…, phone:…, qr:… or badge:…"],
         ["a PIN has 4 to 12 digits"],
     )
+
+
+@fuzz
+@given(st.integers(-1, 300), st.binary(max_size=40))
+def test_a_badge_reads_the_same_on_both_ways(bits: int, raw: bytes) -> None:
+    with suppress(UsageError):
+        badge = Badge.read(bits, raw)
+        assert check_claim(badge.claim) == badge.claim
+        assert Badge.of_claim(badge.claim) == badge
+        assert raw.hex() not in repr(badge) or len(raw) < 2
+
+
+@fuzz
+@given(st.text(max_size=80) | st.from_regex(r"badge:[0-9]{1,3}-[0-9a-f]{0,8}", fullmatch=True))
+def test_a_badge_has_one_spelling(text: str) -> None:
+    with suppress(UsageError):
+        assert Badge.of_claim(text).claim == text
+
+
+LOCK = b'{"~": "zigbee/front", "cmd_t": "~/set", "stat_t": "~", "avty": [{"t": "bridge"}]}'
+
+
+def test_a_lock_announces_itself() -> None:
+    lock = LockTopics.parse(LOCK)
+    assert lock is not None
+    topics = lock.command, lock.state, lock.availability
+    assert topics == ("zigbee/front/set", "zigbee/front", "bridge")
+    assert (lock.lock, lock.unlock) == ("LOCK", "UNLOCK")
+    assert (lock.locked, lock.unlocked) == ("LOCKED", "UNLOCKED")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"[" * 50_000,
+        b'{"command_topic": "a"}',
+        b'{"command_topic": "a/#", "state_topic": "b"}',
+        b'{"command_topic": "$SYS/x", "state_topic": "b"}',
+        b'{"command_topic": "a", "state_topic": "b", "value_template": "{{ x }}"}',
+        b'{"command_topic": "a", "state_topic": "b", "code_format": "."}',
+        b'{"command_topic": "a", "state_topic": "b", "avty": [{"t": "c"}, {"t": "d"}]}',
+        b'{"command_topic": "a", "state_topic": "b", "payload_lock": ""}',
+        b'{"command_topic": "a", "state_topic": "b", "x": "' + b"y" * 20_000 + b'"}',
+    ],
+)
+def test_what_is_no_lock_to_use(raw: bytes) -> None:
+    assert LockTopics.parse(raw) is None
+
+
+@fuzz
+@given(
+    st.binary(max_size=200)
+    | st.tuples(st.integers(0, len(LOCK)), st.binary(max_size=3)).map(
+        lambda cut: LOCK[: cut[0]] + cut[1] + LOCK[cut[0] + len(cut[1]) :]
+    )
+)
+def test_any_announcement_is_a_lock_or_none(raw: bytes) -> None:
+    lock = LockTopics.parse(raw)
+    assert lock is None or not set("+#") & set(lock.command + lock.state)

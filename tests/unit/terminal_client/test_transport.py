@@ -20,7 +20,7 @@ class Service:
     now_s: float = 100.0
     asked_at_s: list[float] = field(default_factory=list)
 
-    def exchange(self, path: str, body: bytes, *, timeout_s: float) -> Reply:
+    def exchange(self, path: str, body: bytes, *, timeout_s: float, bytes_max: int) -> Reply:
         assert timeout_s > 0
         self.asked_at_s.append(self.now_s)
         self.now_s += min(self.hangs_s, timeout_s)

@@ -1,0 +1,1 @@
+"""The screen of a terminal: pages on the loopback, full screen in any Chromium (docs/kiosk.md)."""
