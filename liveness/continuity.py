@@ -1,8 +1,8 @@
 """One person, without a cut, from the first frame to the last.
 
 Guarantees: a face that jumps and an embedding that is clearly another person's are an attack; an
-embedding in between, a face that is lost, frames that stop or run backwards, and a second face
-beside the first are undecided.
+embedding in between, a face that is lost, frames that stop, run backwards or change their size,
+and a second face beside the first are undecided.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class ContinuityTracker:
     same_person_min: float
     _last_at_ms: int | None = None
     _last_face: Face | None = None
+    _shape: tuple[int, ...] | None = None
     _last_face_at_ms: int = 0
     _sum: NDArray[np.float64] | None = None
     _lost: int = 0
@@ -44,6 +45,7 @@ class ContinuityTracker:
         if self._last_at_ms is not None and not 0 < at_ms - self._last_at_ms <= GAP_MS_MAX:
             self._find("time", Outcome.UNDECIDED)
         self._last_at_ms = at_ms
+        self._measure(seen)
         if len(seen.faces) > 1 and seen.faces[1].width > SECOND_FACE_RATIO * seen.faces[0].width:
             self._find("several", Outcome.UNDECIDED)
             return None
@@ -56,6 +58,13 @@ class ContinuityTracker:
         face = seen.faces[0]
         self._compare(face, at_ms, seen.embedding)
         return face
+
+    def _measure(self, seen: Observation) -> None:
+        shape = None if seen.pixels is None else seen.pixels.shape
+        if self._shape is not None and shape is not None and shape != self._shape:
+            self._find("size", Outcome.UNDECIDED)
+            self._last_face = None
+        self._shape = shape or self._shape
 
     def _compare(self, face: Face, at_ms: int, embedding: Embedding | None) -> None:
         last, self._last_face = self._last_face, face
@@ -75,6 +84,16 @@ class ContinuityTracker:
                 other = cosine < self.same_person_min * ANOTHER_PERSON
                 self._find("person", Outcome.ATTACK if other else Outcome.UNDECIDED)
         self._sum += embedding.vector
+
+    @property
+    def face(self) -> Face | None:
+        """The last frame's, None where it had none."""
+        return None if self._lost else self._last_face
+
+    @property
+    def failed(self) -> bool:
+        """Whether something was found: no frame can mend that."""
+        return bool(self._findings)
 
     def _find(self, what: str, outcome: Outcome) -> None:
         if self._findings.get(what) is not Outcome.ATTACK:

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from face_engine.engine import Engine
 from face_engine.quality import PROBE, find_flaw
-from face_engine.types import Frame
+from face_engine.types import Face, Frame
 from liveness.challenge import Colour, Move, Plan
 from liveness.fuse import fuse
 from liveness.session import FRAMES_MAX, LivenessSession, Progress
@@ -82,7 +82,7 @@ def attempt(
         at_ms = next_ms
         began_ms = at_ms if began_ms is None else began_ms
         frame = presentation.frame(at_ms)
-        seen, flawed = _look(frame, engine, session)
+        seen, flawed = _look(frame, engine, session, session.follow)
         if flawed and session.waiting:
             if at_ms - began_ms > PATIENCE_MS:
                 break
@@ -154,9 +154,14 @@ def _first_of(wanted: Sequence[Outcome], found: Sequence[Outcome | None]) -> Out
     return next((outcome for outcome in wanted if outcome in found), Outcome.UNDECIDED)
 
 
-def _look(frame: Frame, engine: Engine, session: LivenessSession) -> tuple[Observation, bool]:
+def _look(
+    frame: Frame, engine: Engine, session: LivenessSession, follow: Face | None = None
+) -> tuple[Observation, bool]:
     """What a terminal sees in the frame, and whether it has a flaw."""
     pixels = frame.pixels
+    if follow is not None:
+        near = engine.follow(pixels, follow)
+        return Observation(captured_at_ms=frame.captured_at_ms, faces=near, pixels=pixels), False
     faces = engine.detect(pixels)
     flawed = find_flaw(pixels, faces, PROBE) is not None
     embed = not flawed and session.wants_embedding
@@ -321,22 +326,29 @@ class Guessing:
     """An attacker who knows everything but the nonce, and plays recordings of a guessed plan.
 
     ``matched`` of ``tries`` drawn plans had the guessed moves and colours, out of ``plans``
-    equally likely ones; how long a move is held never stands in the attacker's way, since a
-    recording may hold each for the longest time. ``right``: how often the best presentation of
-    the right plan passed, and ``wrong``: how often the worst recording of another plan did,
-    both measured by whole attempts.
+    equally likely ones, and ``moved`` the moves alone; how long a move is held never stands in the
+    attacker's way, since a recording may hold each for the longest time. ``right``, ``moves`` and
+    ``wrong``: how often the best presentation passed of the right plan, of the right moves under
+    other colours, and of another plan, all measured by whole attempts.
     """
 
     tries: int
     matched: int
+    moved: int
     plans: int
     right: Attacks
+    moves: Attacks
     wrong: Attacks
 
     @property
     def accepted(self) -> float:
         """How many of the tries pass, as expected from what was measured."""
-        return self.matched * self.right.apcer + (self.tries - self.matched) * self.wrong.apcer
+        others = self.tries - self.matched - self.moved
+        return (
+            self.matched * self.right.apcer
+            + self.moved * self.moves.apcer
+            + others * self.wrong.apcer
+        )
 
     @property
     def allowed(self) -> int:
@@ -347,14 +359,18 @@ class Guessing:
         return matches
 
 
-def guess_plans(draw: Callable[[int], Plan], tries: int) -> int:
-    """How many of the plans drawn with 1 to ``tries`` are the one drawn with 0.
+def guess_plans(draw: Callable[[int], Plan], tries: int) -> tuple[int, int]:
+    """How many of the plans drawn with 1 to ``tries`` are the one drawn with 0, and how many
+    others have its moves.
 
     All plans are equally likely, so no guess is better than this one.
     """
-    guess = _asked(draw(0))
-    return sum(_asked(draw(index)) == guess for index in range(1, tries + 1))
+    guess = draw(0)
+    drawn = [draw(index) for index in range(1, tries + 1)]
+    moved = [plan for plan in drawn if _moves(plan) == _moves(guess)]
+    matched = sum(plan.colours == guess.colours for plan in moved)
+    return matched, len(moved) - matched
 
 
-def _asked(plan: Plan) -> tuple[tuple[Move, ...], tuple[Colour, ...]]:
-    return tuple(step.move for step in plan.steps), plan.colours
+def _moves(plan: Plan) -> tuple[Move, ...]:
+    return tuple(step.move for step in plan.steps)

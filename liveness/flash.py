@@ -5,8 +5,9 @@ change against its own mean is the screen's share of the light there, whatever t
 colours are secret until they are shown: a recording answers others, a screen shines by its own
 light, an injected video answers nothing. All of a person's skin answers, the wall behind does
 not (light falls with the square of the distance); a picture's background answers as its face
-does, for it is on the same sheet. Skin throws back in proportion to what it throws back anyway;
-glass mirrors the same over bright and dark, so what answers most where it is darkest is a display.
+does, for it is on the same sheet. Skin, brows and hair throw the colours back in proportion to
+what they throw back anyway; glass mirrors the same over bright and dark, so an answer without the
+face's fine differences is a display's.
 Sources: Liu et al., Aurora Guard (2019); Tang et al., Face Flashing (NDSS 2018).
 
 The colours follow each other after ``COLOUR_MS``, so no plan flashes more than three times a
@@ -29,6 +30,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,12 +47,15 @@ WAIT_MS_MAX = 3_000
 FRAMES_MIN = 12
 GAMMA = 2.2
 SHARE_MIN = 0.012
-CORRELATION_MIN = 0.88
+CORRELATION_MIN = 0.94
 SHEET_RATIO_MIN = 0.75
-GLASS_LIVE_MAX, GLASS_ATTACK_MIN = 1.8, 2.5
+SKIN_LIVE_MIN, GLASS_ATTACK_MAX = 0.7, 0.35
 CLIPPED = 250
 CLIPPED_PART_MAX = 0.6
 BLACK = 0.002
+DARK, UNUSABLE_PART_MAX = 3, 0.1
+# Of an eye distance: finer than a lamp's shade or the edge of what glass mirrors.
+FINE = 0.2
 PIXELS_MIN = 40
 
 SMOOTHING = 0.35
@@ -74,14 +79,14 @@ class ShownColour:
 class Answer:
     """``share``: the colours' part of the light on the skin, as a standard deviation;
     ``correlation`` with the colours shown, 0 to 1, at ``delay_ms``; ``behind``: the
-    background's share over the face's, None where no background can be seen; ``glass``: the
-    share of the face's darkest third over that of its brightest, None where one has none."""
+    background's share over the face's, None where no background can be seen; ``proportion``:
+    1 where what throws back more answers more, 0 where all answers alike; None without answer."""
 
     share: float
     correlation: float
     delay_ms: int
     behind: float | None
-    glass: float | None
+    proportion: float | None
 
 
 @dataclass(slots=True)
@@ -167,10 +172,11 @@ class FlashTracker:
             and answer.correlation >= CORRELATION_MIN
             and answer.delay_ms <= DELAY_MS_MAX
         )
-        glass = answer.glass or 0.0
-        if answered and ((answer.behind or 0.0) >= SHEET_RATIO_MIN or glass >= GLASS_ATTACK_MIN):
+        proportion = answer.proportion or 0.0
+        sheet = (answer.behind or 0.0) >= SHEET_RATIO_MIN
+        if answered and (sheet or proportion <= GLASS_ATTACK_MAX):
             return Cue(name="flash", score=0.0, outcome=Outcome.ATTACK)
-        answered = answered and glass <= GLASS_LIVE_MAX
+        answered = answered and proportion >= SKIN_LIVE_MIN
         outcome = Outcome.LIVE if answered else Outcome.UNDECIDED
         score = answer.correlation if answered else min(answer.correlation, 0.5)
         return Cue(name="flash", score=score, outcome=outcome)
@@ -182,7 +188,7 @@ def find_answer(
 ) -> Answer | None:  # fmt: skip
     """``views``: (frames, height, width, 3) uint8, BGR; ``edges_ms``: when each colour came, and
     when the last one went."""
-    skin, wall = _regions()
+    skin, wall, _ = _regions()
     face, behind = _relative(views[:, skin]), _relative(views[:, wall])
     if not face.any():
         return None
@@ -202,16 +208,18 @@ def find_answer(
         correlation=best[0],
         delay_ms=best[1],
         behind=None if answer is None else answer / max(share, 1e-9),
-        glass=_glass(views[valid][:, skin], screen, times_ms[valid]),
+        proportion=_proportion(views[valid], screen, times_ms[valid]),
     )
 
 
 @cache
-def _regions() -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Where skin is in a view, and where what is behind the head."""
+def _regions() -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where skin is in a view, where what is behind the head, and where the head."""
     y, x = np.mgrid[0 : SIZE_PX[1], 0 : SIZE_PX[0]]
     u, v = x / UNIT_PX + CORNER[0], y / UNIT_PX + CORNER[1]
-    return (u / 0.75) ** 2 + ((v - 0.4) / 0.9) ** 2 < 1, (np.abs(u) > 2.0) & (v < 0.5)
+    skin = (u / 0.75) ** 2 + ((v - 0.4) / 0.9) ** 2 < 1
+    head = (u / 1.2) ** 2 + ((v - 0.3) / 1.6) ** 2 < 1
+    return skin, (np.abs(u) > 2.0) & (v < 0.5), head
 
 
 def _relative(values: Pixels) -> Array:
@@ -230,16 +238,36 @@ def _relative(values: Pixels) -> Array:
     return relative
 
 
-def _glass(values: Pixels, screen: Array, times_ms: NDArray[np.int64]) -> float | None:
-    """The answer of the face's darkest third over that of its brightest; None where one of
-    them has none."""
-    brightness = values.mean(axis=(0, 2))
-    dark, bright = np.quantile(brightness, [1 / 3, 2 / 3])
-    answers = [
-        _share(_relative(values[:, some]), screen, times_ms)
-        for some in (brightness <= dark, brightness >= bright)
-    ]
-    return answers[0] / answers[1] if min(answers) > 0 else None
+def _proportion(views: Pixels, screen: Array, times_ms: NDArray[np.int64]) -> float | None:
+    """How the answer's fine differences over the head compare with those of its brightness: 1
+    where each place answers in proportion to what it throws back anyway, 0 where all answer
+    alike. None where nothing answers. Broad differences are the lamp's and the mirror's own."""
+    values = _LINEAR[views]
+    unusable = ((views > CLIPPED) | (views < DARK)).mean(axis=0) > UNUSABLE_PART_MAX
+    usable = _regions()[2][..., None] & ~unusable
+    screen = _flatten(screen, times_ms)
+    power = np.maximum((screen**2).sum(axis=0), 1e-9)
+    # A screen without its mean and its drift is blind to theirs.
+    light, answer = values.mean(axis=0), np.einsum("nc,nhwc->hwc", screen, values) / power
+    drawn = expected = 0.0
+    for channel in range(3):
+        some = usable[..., channel]
+        if some.sum() < PIXELS_MIN:
+            continue
+        gain = answer[some, channel].sum() / light[some, channel].sum()
+        fine = _fine(light[..., channel], some) * gain
+        drawn += power[channel] * float((_fine(answer[..., channel], some) * fine).sum())
+        expected += power[channel] * float((fine**2).sum())
+    return drawn / expected if expected > 0 else None
+
+
+def _fine(values: Array, some: NDArray[np.bool_]) -> Array:
+    """Against the mean around; 0 outside ``some``."""
+    weight = some.astype(np.float64)
+    spread = FINE * UNIT_PX
+    around = cv2.GaussianBlur(values * weight, (0, 0), spread)
+    share = np.maximum(cv2.GaussianBlur(weight, (0, 0), spread), 1e-3)
+    return np.asarray((values - around / share) * weight)
 
 
 def _screen_at(

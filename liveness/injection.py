@@ -79,12 +79,17 @@ class InjectionTracker:
             self._changes[self._kept] = flat
             self._kept += 1
 
+    @property
+    def failed(self) -> bool:
+        """Whether changes repeated too often: no frame can mend that."""
+        return self._repeats > REPEATS_MAX
+
     def cue(self) -> Cue:
         if len(self._noise) + self._same < FRAMES_MIN:
             return Cue(name="injection", score=0.5, outcome=Outcome.UNDECIDED)
         frames = len(self._noise) + self._same
         noiseless = not self._noise or float(np.median(self._noise)) < NOISE_MIN
-        if noiseless or self._repeats > REPEATS_MAX or self._same > SAME_PART_MAX * frames:
+        if noiseless or self.failed or self._same > SAME_PART_MAX * frames:
             return Cue(name="injection", score=0.0, outcome=Outcome.ATTACK)
         if clock_error_ms(self._times_ms) < CLOCK_MS_MAX:
             return Cue(name="injection", score=0.3, outcome=Outcome.UNDECIDED)

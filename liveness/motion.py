@@ -9,8 +9,9 @@ and nodding along the second: by about 0.45 tan(angle) of the distance between t
 Source: Koenderink and van Doorn, Affine structure from motion (1991).
 
 Guarantees: a step counts only if its move begins after people can react and is held as long as
-asked. Where one begins later than people take, or another move comes before it, the outcome is
-undecided: a recording that shows every move in turn answers no plan.
+asked. Where one begins later than people take, or is not held in ``HELD_MS_MAX``, or another move
+comes before it, the outcome is undecided for good (:attr:`MotionTracker.failed`): a recording that
+shows every move in turn answers no plan.
 
 Limits, in plain words: a bent sheet, a mask, or a video that follows the plan moves the nose,
 too. This cue alone does not stop them: :mod:`liveness.relief` and the others must agree.
@@ -31,13 +32,15 @@ from liveness.view import affine_frame
 BASELINE_FRAMES = 5
 FRONTAL_MAX = 0.2
 TURN_MIN = 0.13
-NOD_MIN = 0.065
+UP_MIN, DOWN_MIN = 0.042, 0.055
 CLOSER_MIN = 0.22
 REACTION_MS_MIN, REACTION_MS_MAX = 100, 2_500
 STARTED = 0.3
-HELD_MS_MAX = 6_000
+# Landmarks tremble: who has gone far enough may sink back so far while he holds.
+STILL_HELD = 0.8
+HELD_MS_MAX = 5_000
 # How far another direction may go meanwhile: landmarks nod a little when a head turns.
-STRAY = {Move.LEFT: 1.4, Move.RIGHT: 1.4, Move.UP: 2.4, Move.DOWN: 2.4, Move.CLOSER: 1.2}
+STRAY = {Move.LEFT: 1.4, Move.RIGHT: 1.4, Move.UP: 3.7, Move.DOWN: 2.8, Move.CLOSER: 1.2}
 OPPOSITE_FACTOR = 0.85
 ASTRAY_FRAMES_MAX = 3
 OPPOSITE = {
@@ -46,7 +49,9 @@ OPPOSITE = {
     Move.UP: Move.DOWN,
     Move.DOWN: Move.UP,
 }
-BACK_MAX = 0.6
+SETTLED = 0.6
+# How near to the pose of before the first move is looking ahead again: turn, nod and size.
+BACK_MAX = (0.08, 0.04, 0.13)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ class DoneStep:
 
 @dataclass(slots=True)
 class MotionTracker:
-    """Follows a plan through the frames. Feed it every frame that has one face."""
+    """Follows a plan through the frames. Feed it every frame: without a face, time goes on."""
 
     plan: Plan
     done: list[DoneStep] = field(default_factory=list)
@@ -118,12 +123,19 @@ class MotionTracker:
         """Whether the last frame showed the pose of before the first move."""
         if self.baseline is None or not self.poses:
             return False
-        pose = self.poses[-1][1]
-        return all(abs(self._extent(move, pose)) < BACK_MAX for move in Move)
+        pose, base = self.poses[-1][1], self.baseline
+        away = (pose.turn - base.turn, pose.nod - base.nod, pose.size - base.size)
+        return all(abs(far) < most for far, most in zip(away, BACK_MAX, strict=True))
 
-    def observe(self, face: Face, at_ms: int) -> None:
+    @property
+    def failed(self) -> bool:
+        """Whether a move came too late, or another before it: no frame can mend that."""
+        return self._late or self._astray_frames > ASTRAY_FRAMES_MAX
+
+    def observe(self, face: Face | None, at_ms: int) -> None:
         self._held = None
-        pose = read_pose(face)
+        self._keep_time(at_ms)
+        pose = None if face is None else read_pose(face)
         if pose is None:
             return
         self.poses.append((at_ms, pose))
@@ -147,21 +159,26 @@ class MotionTracker:
         )
         self._asked_at_ms = at_ms
 
+    def _keep_time(self, at_ms: int) -> None:
+        if self.current is None:
+            return
+        waited_ms = at_ms - self._asked_at_ms
+        self._late |= self._began_ms is None and waited_ms > REACTION_MS_MAX
+        self._late |= self._held_since_ms is None and waited_ms > HELD_MS_MAX
+
     def _follow(self, pose: Pose, at_ms: int) -> None:
         step = self.plan.steps[len(self.done)]
         extent = self._extent(step.move, pose)
         self._look_astray(step.move, pose)
         if self._began_ms is None and extent > STARTED:
             self._began_ms = at_ms
-            self._late |= at_ms - self._asked_at_ms > REACTION_MS_MAX
-        if extent < 1.0:
+        if extent < (1.0 if self._held_since_ms is None else STILL_HELD):
             self._held_since_ms = None
             return
         if self._held_since_ms is None:
             if at_ms - self._asked_at_ms < REACTION_MS_MIN:
                 return
             self._held_since_ms = at_ms
-            self._late |= at_ms - self._asked_at_ms > HELD_MS_MAX
         self._held = (len(self.done), step.move)
         if at_ms - self._held_since_ms >= step.hold_ms:
             self.done.append(
@@ -174,7 +191,7 @@ class MotionTracker:
         """Notes a move that was not asked for, and that is no rest of the one before."""
         for move in Move:
             extent = self._extent(move, pose)
-            if extent < BACK_MAX:
+            if extent < SETTLED:
                 self._settled.add(move)
             elif move is not asked and move in self._settled:
                 factor = OPPOSITE_FACTOR if OPPOSITE.get(asked) is move else 1.0
@@ -188,13 +205,12 @@ class MotionTracker:
         return {
             Move.LEFT: (pose.turn - base.turn) / TURN_MIN,
             Move.RIGHT: (base.turn - pose.turn) / TURN_MIN,
-            Move.UP: (base.nod - pose.nod) / NOD_MIN,
-            Move.DOWN: (pose.nod - base.nod) / NOD_MIN,
+            Move.UP: (base.nod - pose.nod) / UP_MIN,
+            Move.DOWN: (pose.nod - base.nod) / DOWN_MIN,
             Move.CLOSER: (pose.size - base.size) / CLOSER_MIN,
         }[move]
 
     def cue(self) -> Cue:
-        astray = self._astray_frames > ASTRAY_FRAMES_MAX
-        if self.finished and self.plan.steps and not (self._late or astray):
+        if self.finished and self.plan.steps and not self.failed:
             return Cue(name="motion", score=1.0, outcome=Outcome.LIVE)
         return Cue(name="motion", score=0.5, outcome=Outcome.UNDECIDED)

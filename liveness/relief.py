@@ -76,7 +76,7 @@ class ReliefTracker:
 
     def remember(self, pixels: Pixels, face: Face) -> None:
         """The face as it looks straight ahead, before anything is asked."""
-        self._before = _grey_view(pixels, face)
+        self._before = grey_view(pixels, face)
 
     def observe(self, pixels: Pixels, face: Face, at_ms: int, step: int, move: Move) -> None:
         """A frame in which ``move``, the plan's ``step``, is held."""
@@ -86,7 +86,7 @@ class ReliefTracker:
         if at_ms - self._looked_ms < LOOK_EVERY_MS:
             return
         self._looked_ms = at_ms
-        now = _grey_view(pixels, face)
+        now = grey_view(pixels, face)
         if now is not None:
             parallax = find_parallax(self._before, now)
             looks.append(float(parallax.nose @ DIRECTION[move]))
@@ -113,7 +113,8 @@ class ReliefTracker:
         return Cue(name="relief", score=score, outcome=outcome)
 
 
-def _grey_view(pixels: Pixels, face: Face) -> Pixels | None:
+def grey_view(pixels: Pixels, face: Face) -> Pixels | None:
+    """The face in its affine frame: uint8 of ``SIZE_PX``; None for a face that spans none."""
     frame = affine_frame(face)
     if frame is None:
         return None
@@ -123,14 +124,18 @@ def _grey_view(pixels: Pixels, face: Face) -> Pixels | None:
 
 def find_parallax(before: Pixels, now: Pixels) -> Parallax:
     """``before`` and ``now``: grey views of ``SIZE_PX``, uint8."""
-    inside, designs = _designs()
-    still = np.zeros((*before.shape, 2), np.float32)
-    moved = np.asarray(_flow().calc(before, now, still), np.float64)[inside] / UNIT_PX
-    flow = moved.T.reshape(-1)
-    sheets = [_fit(sheet, flow) for sheet, _ in designs]
+    designs, flow = _designs(), find_flow(before, now)
+    sheets = [fit(sheet, flow) for sheet, _ in designs]
     best = int(np.argmin([error for _, error in sheets]))
-    solution, _ = _fit(designs[best][1], flow)
+    solution, _ = fit(designs[best][1], flow)
     return Parallax(solution[-2:], sheets[best][1])
+
+
+def find_flow(before: Pixels, now: Pixels) -> Array:
+    """How the face's :func:`points` moved, in units of the affine frame: all u, then all v."""
+    still = np.zeros((*before.shape, 2), np.float32)
+    moved = np.asarray(_flow().calc(before, now, still), np.float64)
+    return (moved[_inside()] / UNIT_PX).T.reshape(-1)
 
 
 @cache
@@ -141,22 +146,39 @@ def _flow() -> cv2.DISOpticalFlow:
 
 
 @cache
-def _designs() -> tuple[NDArray[np.bool_], list[tuple[Array, Array]]]:
-    """Some of the face's pixels; for each axis the sheet's design, and the same with a nose."""
+def _inside() -> NDArray[np.bool_]:
+    """Some of the face's pixels."""
     y, x = np.mgrid[0 : SIZE_PX[1], 0 : SIZE_PX[0]]
     u, v = x / UNIT_PX + CORNER[0], y / UNIT_PX + CORNER[1]
-    inside = ((u / 0.8) ** 2 + (v - MIDDLE_V) ** 2 < 1) & (x % EVERY_PX == 0) & (y % EVERY_PX == 0)
-    u, v = u[inside], v[inside] - MIDDLE_V
+    inside = (u / 0.8) ** 2 + (v - MIDDLE_V) ** 2 < 1
+    return np.asarray(inside & (x % EVERY_PX == 0) & (y % EVERY_PX == 0), np.bool_)
+
+
+def points() -> tuple[Array, Array]:
+    """The (u, v) of every one of them in the affine frame."""
+    y, x = np.nonzero(_inside())
+    return x / UNIT_PX + CORNER[0], y / UNIT_PX + CORNER[1]
+
+
+def homography(u: Array, v: Array) -> list[Array]:
+    """The flow of a plane: eight terms, to the first order."""
+    bent = [np.concatenate([u * u, u * v]), np.concatenate([u * v, v * v])]
+    return [*_both(np.ones_like(u), u, v), *bent]
+
+
+@cache
+def _designs() -> list[tuple[Array, Array]]:
+    """For each axis the sheet's design, and the same with a nose."""
+    u, v = points()
+    v = v - MIDDLE_V
     nose_v = v + MIDDLE_V - NOSE_V
     nose = np.exp(-((u / NOSE_HALF_WIDTH) ** 2 + (nose_v / NOSE_HALF_HEIGHT) ** 2) / 2)
-    plane = [*_both(np.ones_like(u), u, v), np.concatenate([u * u, u * v]),
-             np.concatenate([u * v, v * v])]  # fmt: skip
     designs = []
     for angle in np.arange(AXES) * np.pi / AXES:
         across = u * np.cos(angle) + v * np.sin(angle)
-        sheet = [*plane, *_both(across**2, across**3, across**4)]
+        sheet = [*homography(u, v), *_both(across**2, across**3, across**4)]
         designs.append((np.column_stack(sheet), np.column_stack([*sheet, *_both(nose)])))
-    return inside, designs
+    return designs
 
 
 def _both(*terms: Array) -> list[Array]:
@@ -165,7 +187,7 @@ def _both(*terms: Array) -> list[Array]:
     return [np.concatenate(pair) for term in terms for pair in ((term, none), (none, term))]
 
 
-def _fit(design: Array, flow: Array) -> tuple[Array, float]:
+def fit(design: Array, flow: Array) -> tuple[Array, float]:
     """Least squares, those far off counting less (Huber); the solution and the mean error."""
     weight = np.ones(len(flow) // 2)
     for _ in range(REWEIGHTINGS):

@@ -1,10 +1,14 @@
 """One liveness check, frame by frame: what the terminal's ceremony drives.
 
-Guarantees: it ends within ``DURATION_MS_MAX`` and ``FRAMES_MAX``; the transcript's digest
-covers every frame's time and pose and every colour shown. Moves come first, then the colours.
+Guarantees: it ends within ``DURATION_MS_MAX`` and ``FRAMES_MAX``, and earlier where no further
+frame can make the verdict live: at once where a move is late or another comes before it, which
+whoever stands there knows anyway; for what the other cues found only between the moves and the
+colours, so that the end does not tell which of them it was. The transcript's digest covers every
+frame's time and pose and every colour shown. Moves come first, then the colours.
 
 The caller must feed every frame in the order of capture, show :attr:`Progress.move` and
-:attr:`Progress.colour` at once, and embed a frame when :attr:`wants_embedding` says so.
+:attr:`Progress.colour` at once, embed a frame when :attr:`wants_embedding` says so, and look at
+the whole picture, with the passive network, where there is nothing to :attr:`follow`.
 """
 
 from __future__ import annotations
@@ -13,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from face_engine.types import Face
+from liveness.approach import ApproachTracker
+from liveness.border import BorderTracker
 from liveness.challenge import Colour, Move, Plan
 from liveness.continuity import ContinuityTracker
 from liveness.flash import FlashTracker, ShownColour
@@ -28,6 +34,8 @@ DURATION_MS_MAX = 25_000
 FRAMES_MAX = 1_500
 # Before the moves, after them, and after the colours.
 EMBEDDINGS = (3, 2, 2)
+# Between two looks at the whole picture the face is looked for where it was.
+WHOLE_EVERY = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +59,8 @@ class LivenessSession:
     _transcript: list[str] = field(default_factory=list)
     _motion: MotionTracker = field(init=False)
     _relief: ReliefTracker = field(default_factory=ReliefTracker)
+    _approach: ApproachTracker = field(default_factory=ApproachTracker)
+    _border: BorderTracker = field(default_factory=BorderTracker)
     _flash: FlashTracker = field(init=False)
     _passive: PassiveTracker = field(init=False)
     _texture: TextureTracker = field(default_factory=TextureTracker)
@@ -70,28 +80,32 @@ class LivenessSession:
         self.frames += 1
         self._embedded[self._phase] += seen.embedding is not None
         self._injection.observe(seen.pixels, seen.captured_at_ms)
-        face = self._continuity.observe(seen)
-        if face is not None:
-            self._look(face, seen)
+        self._look(self._continuity.observe(seen), seen)
         self._transcript.append(self._line(seen))
         return self._progress(seen.captured_at_ms)
 
-    def _look(self, face: Face, seen: Observation) -> None:
+    def _look(self, face: Face | None, seen: Observation) -> None:
         at_ms, pixels = seen.captured_at_ms, seen.pixels
         asked, moved = self._motion.baseline is not None, self._motion.finished
         if self._needs("motion"):
             self._motion.observe(face, at_ms)
+        if face is None:
+            return
         held = self._motion.held
         if pixels is not None and held is not None:
             self._relief.observe(pixels, face, at_ms, *held)
+            if held[1] is Move.CLOSER:
+                self._approach.observe(pixels, face, at_ms)
         elif pixels is not None and not asked:
             self._relief.remember(pixels, face)
+            self._approach.remember(pixels, face)
         if moved and self._needs("flash"):
             self._flash.observe(pixels, face, at_ms, frontal=self._motion.frontal)
         if self._flash.current is None:
             self._passive.observe(seen)
             if pixels is not None:
                 self._texture.observe(pixels, face)
+                self._border.observe(pixels, face)
 
     def _line(self, seen: Observation) -> str:
         at_ms = seen.captured_at_ms - self._first_at_ms
@@ -110,8 +124,23 @@ class LivenessSession:
             move=self.move,
             colour=self._flash.current,
             fraction=1.0 if enough else self._fraction(),
-            finished=over or enough,
+            finished=over or enough or self._lost,
         )
+
+    @property
+    def _lost(self) -> bool:
+        """Whether it ends here, since no further frame can make the verdict live."""
+        if self.level is Level.NONE or not self._needs("motion"):
+            return False
+        if self._motion.failed:
+            return True
+        if not self._motion.finished or self._flash.shown:
+            return False
+        found = self._continuity.failed or self._injection.failed or self._texture.failed
+        accused = any(
+            cue.outcome is Outcome.ATTACK for cue in (self._approach.cue(), self._border.cue())
+        )
+        return found or accused or self._relief.cue().outcome is not Outcome.LIVE
 
     def _fraction(self) -> float:
         done = len(self._motion.done) + len(self._flash.shown) / 4
@@ -137,6 +166,15 @@ class LivenessSession:
         if phase and not self._motion.frontal:
             return False
         return self._embedded[phase] < EMBEDDINGS[phase]
+
+    @property
+    def follow(self) -> Face | None:
+        """The face to look for near where the last frame had it, which costs a third; None where
+        the next frame is to be looked at whole: before anything is asked, for an embedding,
+        after a frame without a face, and often enough for nobody to stand beside unseen."""
+        if self.waiting or self.wants_embedding or self.frames % WHOLE_EVERY == 0:
+            return None
+        return self._continuity.face
 
     @property
     def _phase(self) -> int:
@@ -215,6 +253,8 @@ class LivenessSession:
             self._flash.cue(),
             self._passive.cue(),
             self._texture.cue(),
+            self._approach.cue(),
+            self._border.cue(),
         ]
         return fuse(
             [cue for cue in cues if cue is not None],

@@ -52,6 +52,11 @@ class TextureTracker:
         self._power = spectrum if self._power is None else self._power + spectrum
         self._frames += 1
 
+    @property
+    def failed(self) -> bool:
+        """Whether a peak was found, and no further frame will be looked at."""
+        return self._frames >= FRAMES_MAX and self.cue().outcome is Outcome.ATTACK
+
     def cue(self) -> Cue:
         if self._power is None or self._frames < FRAMES_MIN:
             return Cue(name="texture", score=0.5, outcome=Outcome.UNDECIDED)

@@ -19,6 +19,8 @@ from liveness.rig.light import GAMMA
 
 SIZE = (640, 480)
 POOL = (1100, 1300)
+# Frames a second: a camera lengthens the exposure where light is scarce.
+RATES = (10, 12, 15, 15, 20)
 READOUT_PART = 0.5
 ELECTRONS = 6000.0
 READ_NOISE = 0.004
@@ -48,7 +50,7 @@ class Camera:
 
     @classmethod
     def draw(cls, random: np.random.Generator, *, level: float) -> Camera:
-        interval_ms = 1000 / float(random.choice([12, 15, 15, 20, 25, 30]))
+        interval_ms = 1000 / float(random.choice(RATES))
         return cls(
             random=random,
             interval_ms=interval_ms,

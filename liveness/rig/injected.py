@@ -14,6 +14,9 @@ from liveness.challenge import Colour, Move
 from liveness.rig.presentation import Content, Filmed
 
 QUALITY = (70, 92)
+RATES = (15, 20)
+# The face with its hair, in eye distances.
+REPLACED = (1.8, 2.2)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,7 +37,7 @@ class VirtualCamera:
     ) -> VirtualCamera:
         return cls(
             recording=recording,
-            interval_ms=1000 / float(random.choice([15, 25, 30])),
+            interval_ms=1000 / float(random.choice(RATES)),
             quality=int(random.integers(*QUALITY)),
             loop_ms=loop_ms,
         )
@@ -96,7 +99,7 @@ class FaceSwap:
         return cls(
             impostor=impostor,
             random=random,
-            interval_ms=1000 / float(random.choice([15, 25, 30])),
+            interval_ms=1000 / float(random.choice(RATES)),
             late_ms=int(random.uniform(250, 700)),
             relit=relit,
             tremble_px=float(random.uniform(0.3, 1.5)),
@@ -120,7 +123,22 @@ class FaceSwap:
         pixels = self.impostor.frame(at_ms).pixels
         shift = self.random.normal(0, self.tremble_px, 2)
         matrix = np.array([[1, 0, shift[0]], [0, 1, shift[1]]])
-        smooth = cv2.bilateralFilter(pixels, 5, 25, 3)
-        trembling = cv2.warpAffine(smooth, matrix, smooth.shape[1::-1],
+        left, top, right, bottom = self._place()
+        pixels[top:bottom, left:right] = cv2.bilateralFilter(
+            pixels[top:bottom, left:right], 5, 25, 3
+        )
+        trembling = cv2.warpAffine(pixels, matrix, pixels.shape[1::-1],
                                    borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
         return Frame(pixels=np.asarray(trembling, np.uint8), captured_at_ms=at_ms)
+
+    def _place(self) -> tuple[int, int, int, int]:
+        """Where the face is replaced (left, top, right, bottom)."""
+        lens = self.impostor.scene.lens
+        wide, high = REPLACED[0] * lens.eyes_px, REPLACED[1] * lens.eyes_px
+        (x, y), (width, height) = lens.centre, lens.size
+        return (
+            max(0, round(x - wide)),
+            max(0, round(y - high)),
+            min(width, round(x + wide)),
+            min(height, round(y + high)),
+        )

@@ -54,15 +54,21 @@ def oval(portrait: Portrait, *, grown: float = 1.0) -> Field:
 def with_tone(portrait: Portrait, melanin: float) -> Pixels:
     """The portrait with skin that absorbs more (1) or less (-0.3) than it does; blue is
     absorbed most (Krishnaswamy and Baranoski 2004)."""
+    absorbed = np.exp(-melanin * np.array([1.5, 1.15, 0.8], np.float32) / GAMMA)
+    gain = 1 + skin(portrait)[..., None] * (absorbed - 1)
+    return np.asarray(np.clip(portrait.pixels * gain, 0, 255), np.uint8)
+
+
+@lru_cache(maxsize=64)
+def skin(portrait: Portrait) -> Field:
+    """What is of the colour of the face, near it: 0 to 1."""
     colours = cv2.cvtColor(portrait.pixels, cv2.COLOR_BGR2YCrCb).astype(np.float32)
     middle = np.median(colours[oval(portrait) > 0.5][:, 1:], axis=0)
     far = np.linalg.norm(colours[..., 1:] - middle, axis=2) / 14
     x, y = _points(portrait, 1.0)
     near = np.clip(2.6 - np.hypot(x / 1.2, (y - 0.3) / 1.8), 0, 1)
-    skin = cv2.GaussianBlur(np.exp(-(far**2)) * near.astype(np.float32), (0, 0), 2)
-    absorbed = np.exp(-melanin * np.array([1.5, 1.15, 0.8], np.float32) / GAMMA)
-    gain = 1 + skin[..., None] * (absorbed - 1)
-    return np.asarray(np.clip(portrait.pixels * gain, 0, 255), np.uint8)
+    found = cv2.GaussianBlur(np.exp(-(far**2)) * near.astype(np.float32), (0, 0), 2)
+    return np.asarray(found, np.float32)
 
 
 def put_on_glasses(pixels: Pixels, portrait: Portrait, random: np.random.Generator) -> Pixels:

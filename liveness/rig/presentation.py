@@ -110,10 +110,10 @@ class Filmed:
         left, top, right, bottom = self.window
         width, height = right - left, bottom - top
         scale = max(width / frame.shape[1], height / frame.shape[0])
-        across, down = (width - frame.shape[1] * scale) / 2, (height - frame.shape[0] * scale) / 2
-        fit = np.array([[scale, 0, across], [0, scale, down]])
-        shown = cv2.warpAffine(frame, fit, (width, height))
-        self.subject.texture[top:bottom, left:right, :3] = shown
+        across, down = round(width / scale), round(height / scale)
+        x, y = (frame.shape[1] - across) // 2, (frame.shape[0] - down) // 2
+        part = cv2.cvtColor(frame[y : y + down, x : x + across], cv2.COLOR_BGR2BGRA)
+        cv2.resize(part, (width, height), dst=self.subject.texture[top:bottom, left:right])
 
 
 def frame_portrait(pixels: Pixels, face: Face) -> Portrait:

@@ -116,8 +116,9 @@ class Scene:
             lit = np.asarray(cv2.multiply(face, gain, dtype=cv2.CV_32F), np.float32)
             glare = _enlarge(coarse_glare[cells] * self.camera.gain, size)
             face = cv2.convertScaleAbs(_add_light(lit, glare))
-        alpha = np.asarray(cv2.extractChannel(drawn, 3), np.float32) * np.float32(1 / 255)
-        scene[at] = cv2.blendLinear(face, np.ascontiguousarray(scene[at]), alpha, 1 - alpha)
+        alpha = cv2.cvtColor(cv2.extractChannel(drawn, 3), cv2.COLOR_GRAY2BGR)
+        behind = cv2.multiply(scene[at], cv2.bitwise_not(alpha), scale=1 / 255)
+        cv2.add(cv2.multiply(face, alpha, scale=1 / 255), behind, dst=scene[at])
 
     def _texture_points(
         self, subject: Subject, view: View, shown: Expression
@@ -154,7 +155,9 @@ class Scene:
         back_x, back_y, back_z = along * nx + x, along * ny + y, along * nz - to_z
         reach = to_z / np.maximum(back_z, DIMMEST)
         hit_x, hit_y = x + reach * back_x, y + reach * back_y + self.light.above
-        inside = np.exp(-((hit_x / SCREEN_HALF[0]) ** 4) - (hit_y / SCREEN_HALF[1]) ** 4)
+        # Squares of squares: a power of an array takes ten times as long.
+        beside, over = (hit_x / SCREEN_HALF[0]) ** 2, (hit_y / SCREEN_HALF[1]) ** 2
+        inside = np.exp(-beside * beside - over * over)
         size = 4 * SCREEN_HALF[0] * SCREEN_HALF[1]
         return np.asarray(inside * (np.pi * distance**2 / size), np.float32)
 

@@ -38,6 +38,26 @@ def random_script(random: np.random.Generator) -> tuple[Line, ...]:
 
 
 @dataclass(slots=True, kw_only=True)
+class OtherColours:
+    """Plays ``content`` as if its screen had shown other colours than this one shows."""
+
+    content: Content
+    random: np.random.Generator
+    _shown: Colour | None = None
+    _recorded: Colour | None = None
+
+    def follow(self, move: Move | None, at_ms: int, colour: Colour | None = None) -> None:
+        if colour is not self._shown:
+            others = [other for other in Colour if other is not self._recorded]
+            drawn = others[int(self.random.integers(len(others)))]
+            self._shown, self._recorded = colour, drawn if colour is not None else None
+        self.content.follow(move, at_ms, self._recorded)
+
+    def frame(self, at_ms: int) -> Frame:
+        return self.content.frame(at_ms)
+
+
+@dataclass(slots=True, kw_only=True)
 class Scripted:
     """Plays ``content`` with its script from the first frame asked for."""
 

@@ -28,7 +28,7 @@ from liveness.rig.presentation import (
     paper,
 )
 from liveness.rig.scene import Subject
-from liveness.rig.script import Scripted, random_script
+from liveness.rig.script import OtherColours, Scripted, random_script
 
 Make = Callable[[Portrait, Conditions], Presentation]
 # A display in a picture has no more pixels than this to show.
@@ -222,6 +222,15 @@ def _informed(show: Callable[[Portrait, Conditions, Content], Presentation]) -> 
     return make
 
 
+def _half_informed(show: Callable[[Portrait, Conditions, Content], Presentation]) -> Make:
+    def make(portrait: Portrait, conditions: Conditions) -> Presentation:
+        content = living(portrait, _earlier(conditions))
+        other = OtherColours(content=content, random=conditions.random)
+        return show(portrait, conditions, other)
+
+    return make
+
+
 def _inject(_portrait: Portrait, conditions: Conditions, content: Content) -> Presentation:
     return VirtualCamera.draw(content, conditions.random, loop_ms=None)
 
@@ -236,3 +245,13 @@ GUESSED = {
 }
 """What a recording does whose maker guessed the plan; no attack can choose it, so these are no
 species of their own."""
+
+MOVES_GUESSED = {
+    name: Species(name=name, about=about, make=_half_informed(show))
+    for name, about, show in (
+        ("moves_phone", "a phone that plays the right moves under other colours", _phone),
+        ("moves_tablet", "a tablet that plays the right moves under other colours", _tablet),
+        ("moves_virtual", "the right moves under other colours, fed in as a camera", _inject),
+    )
+}
+"""The same where only the moves were guessed: one of few, since colours are most of a plan."""

@@ -59,6 +59,7 @@ def test_a_trial_gives_the_same_table_whatever_the_number_of_processes(
     asked = ["--rig", "--people", people, "--attempts", 1, "--seed", 3, "--json"]
     asked += ["--species", "live", "--species", "rigid_mask"]
     document = last_line(evaluate(*asked, "--jobs", 1, "--report", report))
+    assert set(document) == {"seed", "level", "species", "live", "verdict_ms_p50"}
     assert document["seed"] == 3
     assert document["level"] == "standard"
     assert set(document["species"]) == {"rigid_mask"}
@@ -91,10 +92,14 @@ def test_recordings_in_folders_are_judged_without_a_plan(tmp_path: Path, astrona
 def test_who_is_presented_and_the_halves_share_nobody(people: Path) -> None:
     engine = Engine.open("pip")
     roster = list_people([people])
-    halves = {
-        half: {name for name, _ in choose_portraits(engine, roster, seed=5, half=half)}
-        for half in ("all", "even", "odd")
-    }
+    halves, others = (
+        {
+            half: {name for name, _ in choose_portraits(engine, roster, seed=seed, half=half)}
+            for half in ("all", "even", "odd")
+        }
+        for seed in (5, 6)
+    )
+    assert halves == others
     assert halves["all"] == {"one", "two"}
     assert halves["even"] | halves["odd"] == halves["all"]
     assert not halves["even"] & halves["odd"]
@@ -162,7 +167,6 @@ def test_a_rate_that_is_none_is_refused(tmp_path: Path, astronaut: Pixels) -> No
         ((), "Nothing to present"),
         (("--rig", "--species", "hologram"), "No species is called hologram"),
         (("--media", "."), "holds no recording"),
-        (("--rig", "--pack", "none"), "cannot be used"),
     ],
 )
 def test_what_cannot_be_evaluated_says_why(
@@ -172,3 +176,13 @@ def test_what_cannot_be_evaluated_says_why(
     result = evaluate(*given)
     assert result.exit_code != 0
     assert said in " ".join(result.stderr.split())
+
+
+def test_without_models_it_ends_before_any_process_starts(tmp_path: Path) -> None:
+    place = tmp_path / "live"
+    place.mkdir()
+    (place / "clip.gif").write_bytes(b"GIF89a")
+    for asked in (("--rig",), ("--media", tmp_path, "--jobs", 2)):
+        result = evaluate(*asked, "--pack", "none")
+        assert result.exit_code == 3
+        assert "The pack none cannot be used" in " ".join(result.stderr.split())

@@ -11,14 +11,14 @@ from face_engine.types import Embedding, Face
 from liveness.challenge import COLOUR_MS, Colour, Move, Plan, Step
 from liveness.flash import CORRELATION_MIN, DELAY_MS_MAX, FlashTracker, find_answer
 from liveness.injection import CLOCK_FRAMES, CLOCK_MS_MAX, InjectionTracker, clock_error_ms
-from liveness.motion import REACTION_MS_MAX, MotionTracker
+from liveness.motion import HELD_MS_MAX, REACTION_MS_MAX, MotionTracker
 from liveness.passive import FRAMES_MIN, PassiveTracker
 from liveness.relief import ATTACK_MAX, LIVE_MIN, ReliefTracker
 from liveness.session import LivenessSession
 from liveness.texture import SIDE_PX, TextureTracker
 from liveness.types import Level, Observation, Outcome
 from liveness.view import affine_frame, look
-from tests.unit.liveness.scene import Actor, Depth, bent, check, flat, head, perform
+from tests.unit.liveness.scene import DISTANCE, Actor, Depth, bent, check, flat, head, perform
 
 LIVE, ATTACK, UNDECIDED = Outcome.LIVE, Outcome.ATTACK, Outcome.UNDECIDED
 C = Colour
@@ -64,8 +64,63 @@ def test_every_move_can_be_carried_out(move: Move) -> None:
 
 def test_who_begins_later_than_people_take_is_undecided() -> None:
     session = check(Plan((LEFT,)), Actor(reaction_ms=REACTION_MS_MAX + 300))
+    assert session.verdict().outcome is UNDECIDED
     assert outcome(session, "motion") is UNDECIDED
-    assert outcome(session, "relief") is LIVE
+
+
+def duration_ms(session: LivenessSession) -> int:
+    return int(session._transcript[-1].split()[0])
+
+
+@pytest.mark.parametrize(
+    "obeys", [lambda move: None, lambda move: Move.RIGHT], ids=["nothing", "the wrong way"]
+)
+def test_who_does_not_begin_the_move_is_asked_again_soon(
+    obeys: Callable[[Move], Move | None],
+) -> None:
+    session = check(FLASH, Actor(obeys=obeys))
+    assert session.verdict().outcome is UNDECIDED
+    assert duration_ms(session) < REACTION_MS_MAX + 1_000
+    assert not session.colours
+
+
+def test_who_begins_and_does_not_hold_is_asked_again() -> None:
+    """A head that nods to and fro, never as long as it was asked."""
+    actor = Actor()
+    pose = actor.pose
+
+    def nodding(at_ms: int) -> tuple[float, float, float]:
+        swing = 0.5 + 0.4 * np.sin(at_ms / 210) + 0.1 * np.sin(at_ms / 97)
+        return pose(at_ms)[0] * swing, 0.0, 1.0
+
+    actor.pose = nodding  # type: ignore[method-assign]
+    session = check(Plan((Step(move=Move.LEFT, hold_ms=800),)), actor)
+    assert session.verdict().outcome is UNDECIDED
+    assert HELD_MS_MAX < duration_ms(session) < HELD_MS_MAX + 1_000
+
+
+def test_what_is_certain_before_the_moves_are_over_ends_no_check_before() -> None:
+    """A face that jumps in the first move: the end does not tell that it was the jump."""
+    actor = Actor()
+    observe = actor.observe
+
+    def jumping(at_ms: int) -> Observation:
+        seen = observe(at_ms)
+        face, shift = seen.faces[0], np.float32(250 * (1_700 < at_ms < 1_800))
+        moved = replace(face, landmarks=face.landmarks + shift)
+        return replace(seen, faces=(moved,))
+
+    actor.observe = jumping  # type: ignore[method-assign]
+    session = check(Plan((LEFT, Step(move=Move.UP, hold_ms=300)), COLOURS), actor)
+    assert outcome(session, "continuity") is ATTACK
+    assert len(session.steps) == 2
+    assert not session.colours
+
+
+def test_a_sheet_is_shown_no_colours() -> None:
+    session = check(FLASH, Actor(depth=flat))
+    assert session.verdict().outcome is not LIVE
+    assert not session.colours
 
 
 def test_who_makes_every_move_in_turn_is_undecided() -> None:
@@ -142,6 +197,35 @@ def test_no_relief_is_seen_in_a_face_that_only_comes_closer() -> None:
     tracker = relief(head, Move.CLOSER)
     assert tracker.relief is None
     assert tracker.cue().outcome is UNDECIDED
+
+
+# Coming closer
+
+CLOSER = Plan((Step(move=Move.CLOSER, hold_ms=500), LEFT))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_head_that_comes_closer_looks_as_near_as_it_is(seed: int) -> None:
+    session = check(CLOSER, Actor(seed=seed))
+    assert outcome(session, "approach") is UNDECIDED
+    nearness = session._approach.nearness
+    assert nearness is not None
+    assert 0.5 / DISTANCE < nearness < 2 / DISTANCE
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_flat_picture_that_comes_closer_looks_infinitely_far(seed: int) -> None:
+    session = perform(LivenessSession(CLOSER, Level.STANDARD, 0.5), Actor(depth=flat, seed=seed))
+    assert outcome(session, "approach") is ATTACK
+    assert session.verdict().outcome is ATTACK
+
+
+def test_a_bent_sheet_that_comes_closer_is_nobody_to_accuse() -> None:
+    assert outcome(check(CLOSER, Actor(depth=bent)), "approach") is UNDECIDED
+
+
+def test_without_coming_closer_the_approach_says_nothing() -> None:
+    assert outcome(check(Plan((LEFT,)), Actor(depth=flat)), "approach") is UNDECIDED
 
 
 # Flash
@@ -451,18 +535,78 @@ def test_two_people_who_take_turns_are_an_attack() -> None:
     assert outcome(session, "continuity") is ATTACK
 
 
-def test_a_face_that_leaves_in_the_middle_is_undecided() -> None:
-    actor = Actor()
-    observe = actor.observe
+Happens = Callable[[int, Observation], Observation | None]
 
-    def leaving(at_ms: int) -> Observation:
-        seen = observe(at_ms)
-        return replace(seen, faces=()) if 2_500 < at_ms < 3_600 else seen
 
-    actor.observe = leaving  # type: ignore[method-assign]
-    session = perform(LivenessSession(FLASH, Level.STANDARD, 0.5), actor)
-    assert session.verdict().outcome is UNDECIDED
+def missing(number: int, seen: Observation) -> Observation | None:
+    return seen if number % 4 else None
+
+
+def blinking(number: int, seen: Observation) -> Observation:
+    """A face that is not found now and then."""
+    return replace(seen, faces=()) if number % 8 == 7 else seen
+
+
+def leaving(number: int, seen: Observation) -> Observation:
+    return replace(seen, faces=()) if 25 < number < 40 else seen
+
+
+def out_of_order(number: int, seen: Observation) -> Observation:
+    return replace(seen, captured_at_ms=seen.captured_at_ms - 200 * (number == 25))
+
+
+def changing_size(number: int, seen: Observation) -> Observation:
+    if number < 25:
+        return seen
+    face = seen.faces[0]
+    larger = Face(box=face.box, landmarks=face.landmarks * np.float32(2), score=1.0)
+    return replace(seen, pixels=cv2.resize(seen.pixels, None, fx=2, fy=2), faces=(larger,))
+
+
+@pytest.mark.parametrize(
+    ("happens", "expected"),
+    [(missing, LIVE), (blinking, LIVE), (out_of_order, UNDECIDED), (leaving, UNDECIDED),
+     (changing_size, UNDECIDED)],
+)  # fmt: skip
+def test_frames_that_are_not_as_they_should_be_have_a_clear_outcome(
+    happens: Happens, expected: Outcome
+) -> None:
+    session, actor, at_ms = LivenessSession(FLASH, Level.STANDARD, 0.5), Actor(), 1_000
+    for number in range(400):
+        seen = happens(number, actor.observe(at_ms))
+        if seen is not None:
+            progress = session.observe(seen)
+            if progress.finished:
+                break
+            actor.tell(at_ms, progress.move, progress.colour)
+        at_ms += 61 + at_ms % 7
+    assert outcome(session, "continuity") is expected
+    assert session.verdict().outcome is expected
+
+
+def test_a_second_face_is_seen_soon_although_the_first_is_followed() -> None:
+    """Whoever looks where the session says sees somebody beside only on a whole picture."""
+    session, actor, at_ms, followed = LivenessSession(FLASH, Level.STANDARD, 0.5), Actor(), 1_000, 0
+    for number in range(60):
+        seen = actor.observe(at_ms)
+        beside = replace(seen.faces[0], landmarks=seen.faces[0].landmarks + np.float32(90))
+        whole = session.follow is None
+        followed += not whole
+        faces = (*seen.faces, beside) if whole and number in range(30, 33) else seen.faces
+        progress = session.observe(replace(seen, faces=faces))
+        actor.tell(at_ms, progress.move, progress.colour)
+        at_ms += 61 + at_ms % 7
+    assert followed > 30
     assert outcome(session, "continuity") is UNDECIDED
+
+
+def test_before_anything_is_asked_the_whole_picture_is_looked_at() -> None:
+    session, actor = LivenessSession(FLASH, Level.STANDARD, 0.5), Actor()
+    for at_ms in range(1_000, 1_400, 50):
+        assert session.follow is None or not session.waiting
+        session.observe(actor.observe(at_ms))
+    session.observe(replace(actor.observe(1_500), faces=()))
+    assert session.follow is None
 
 
 def test_a_motion_tracker_needs_landmarks_that_span_a_frame() -> None:

@@ -124,19 +124,21 @@ PLANS = [
 
 
 def test_guesses_hit_as_often_as_the_plan_is_drawn() -> None:
-    assert guess_plans(lambda index: PLANS[index % 25], 100) == 4
+    assert guess_plans(lambda index: PLANS[index % 25], 100) == (4, 16)
     held = Plan((Step(move=Move.LEFT, hold_ms=800),), PLANS[0].colours)
-    assert guess_plans(lambda index: held if index else PLANS[0], 3) == 3
+    assert guess_plans(lambda index: held if index else PLANS[0], 3) == (3, 0)
 
 
 def test_what_a_guessing_attacker_gets() -> None:
     guessing = Guessing(
-        tries=10_000, matched=2, plans=5_000, right=attacks(10, 5), wrong=attacks(150, 0)
-    )
+        tries=10_000, matched=2, moved=500, plans=5_000,
+        right=attacks(10, 5), moves=attacks(150, 0), wrong=attacks(150, 0),
+    )  # fmt: skip
     assert guessing.accepted == 1.0
     assert guessing.allowed == 8
     leaky = Guessing(
-        tries=10_000, matched=0, plans=2**20, right=attacks(10, 5), wrong=attacks(100, 1)
-    )
-    assert leaky.accepted == 100.0
+        tries=10_000, matched=0, moved=500, plans=2**20,
+        right=attacks(10, 5), moves=attacks(100, 2), wrong=attacks(100, 1),
+    )  # fmt: skip
+    assert leaky.accepted == 10 + 95
     assert leaky.allowed == 1

@@ -21,8 +21,10 @@ def trial(**outcomes: list[Outcome]) -> Trial:
     guessing = Guessing(
         tries=10_000,
         matched=0,
+        moved=500,
         plans=2**20,
         right=Attacks(attempts=10, accepted=3, undecided=0),
+        moves=Attacks(attempts=150, accepted=0, undecided=0),
         wrong=Attacks(attempts=150, accepted=0, undecided=0),
     )
     return Trial(

@@ -20,7 +20,7 @@ from liveness.rig.light import Light
 from liveness.rig.looks import Features, matte
 from liveness.rig.presentation import Conditions, Filmed, frame_portrait, living, paper
 from liveness.rig.scene import Subject
-from liveness.rig.species import GUESSED, LIVE, SPECIES
+from liveness.rig.species import GUESSED, LIVE, MOVES_GUESSED, SPECIES
 
 LENS = Lens(size=(640, 480), distance=8.0, eyes_px=80.0, centre=(320, 240))
 TURNED = HeadPose(yaw=0.4)
@@ -175,7 +175,7 @@ def test_the_screen_shows_a_colour_late_and_a_frame_may_mix_two() -> None:
 
 
 def frames(species: str, portrait: Portrait, seed: int, count: int = 6) -> list[Pixels]:
-    known = {**SPECIES, **GUESSED, LIVE.name: LIVE}
+    known = {**SPECIES, **GUESSED, **MOVES_GUESSED, LIVE.name: LIVE}
     presentation = known[species].present(portrait, seed)
     taken, at_ms = [], 500
     for number in range(count):
@@ -185,7 +185,7 @@ def frames(species: str, portrait: Portrait, seed: int, count: int = 6) -> list[
     return taken
 
 
-@pytest.mark.parametrize("species", [LIVE.name, *SPECIES, *GUESSED])
+@pytest.mark.parametrize("species", [LIVE.name, *SPECIES, *GUESSED, *MOVES_GUESSED])
 def test_the_same_seed_gives_the_same_frames(species: str, portrait: Portrait) -> None:
     one, two = frames(species, portrait, 7), frames(species, portrait, 7)
     assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
