@@ -8,6 +8,7 @@ under ``/api`` is a problem (RFC 9457).
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 from flask import Flask, Response, current_app, request
 from flask_openapi3.openapi import OpenAPI
@@ -15,11 +16,25 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from service.authorize import Authorizer
 from service.clock import unix_ms
+from service.console.app import serve_console, show_problem
 from service.db import Database
 from service.errors import Unavailable
-from service.http import accounts, audit, doors, merchants, terminals
+from service.funding.processor import Processors
+from service.http import (
+    accounts,
+    alarms,
+    audit,
+    doors,
+    merchants,
+    payments,
+    places,
+    settlements,
+    terminals,
+    webhooks,
+)
 from service.http.api import json_api, refuse_invalid
 from service.http.document import INFO, SECURITY, serve_document
+from service.http.events import event_api
 from service.http.logs import log_requests, log_unforeseen
 from service.http.metrics import CONTENT_TYPE, Metrics
 from service.http.models import Problem
@@ -27,17 +42,44 @@ from service.http.problems import ProblemError, of_status
 from service.http.strict_json import StrictJson
 from service.http.terminal import terminal_api
 from service.ledger.check import last_check
+from service.ledger.sources import count_due
+from service.me import app as customers
 from service.operators.acts import Operations
+from service.operators.door_records import list_health
 from service.population import count_exceeded
+from service.terminals.health import Summary
 from wire.codec import MAX_MESSAGE_BYTES
 
-VIEWS = (accounts, audit, doors, merchants, terminals)
+VIEWS = (
+    accounts,
+    alarms,
+    audit,
+    doors,
+    merchants,
+    payments,
+    places,
+    settlements,
+    terminals,
+    webhooks,
+)
 
 
 def create_app(
-    authorizer: Authorizer, database: Database, operations: Operations | None = None
+    authorizer: Authorizer,
+    database: Database,
+    operations: Operations | None = None,
+    *,
+    processors: Processors | None = None,
+    stripe_webhook_secret: str | None = None,
+    console_origin: str | None = None,
+    liveness_report: Path | None = None,
+    development: bool = False,
 ) -> Flask:
-    """Without ``operations`` it serves terminals only: there is no ``/api``."""
+    """Without ``operations`` it serves terminals only: there is no ``/api``; without the secret
+    it takes no events. With ``console_origin``, which browsers know it by, there are ``/console``
+    and ``/me``.
+    In development merchants' webhooks may be on this machine.
+    """
     metrics = Metrics()
     app = OpenAPI(
         "countenance",
@@ -51,11 +93,18 @@ def create_app(
     app.json = StrictJson(app)
     app.config["MAX_CONTENT_LENGTH"] = MAX_MESSAGE_BYTES
     app.extensions.update(authorizer=authorizer, metrics=metrics, operations=operations)
+    app.extensions.update(processors=processors or {}, development=development)
     log_requests(app)
     app.register_blueprint(terminal_api)
+    if stripe_webhook_secret is not None:
+        app.extensions.update(stripe_webhook_secret=stripe_webhook_secret, events=database)
+        app.register_blueprint(event_api)
     if operations is not None:
         app.register_api(json_api)
         serve_document(app)
+        if console_origin is not None:
+            serve_console(app, console_origin, liveness_report=liveness_report)
+            customers.serve_me(app)
     app.add_url_rule("/healthz", view_func=_healthz)
     app.add_url_rule("/readyz", view_func=lambda: _readyz(database), endpoint="readyz")
     app.add_url_rule("/metrics", view_func=lambda: _metrics(metrics, database), endpoint="metrics")
@@ -78,10 +127,12 @@ def _readyz(database: Database) -> Response:
 
 
 def _metrics(metrics: Metrics, database: Database) -> Response:
-    exceeded, checked = None, None
+    exceeded, checked, due, doors = None, None, None, None
     with suppress(Unavailable), database.transaction() as conn:
         exceeded, checked = count_exceeded(conn, now_ms=unix_ms()), last_check(conn)
-    return Response(metrics.render(exceeded, checked), content_type=CONTENT_TYPE)
+        due = count_due(conn, now_ms=unix_ms())
+        doors = Summary.of(list_health(conn), unix_ms())
+    return Response(metrics.render(exceeded, checked, due, doors), content_type=CONTENT_TYPE)
 
 
 def _never_store(response: Response) -> Response:
@@ -103,6 +154,11 @@ def _fail(error: Exception) -> Response:
         metrics.unavailable.inc()
     else:
         log_unforeseen(error)
+    if "relying_party" in current_app.extensions:
+        if request.path.startswith("/console"):
+            return show_problem(status)
+        if f"{request.path}/".startswith("/me/"):
+            return customers.show_problem(status)
     if not request.path.startswith("/api/"):
         return _plain(error, status)
     response = of_status(status).response()

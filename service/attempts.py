@@ -2,36 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from psycopg import Connection
 
 from service.db import Row
+from service.stages import Tried
 from wire.denial import Denial
 from wire.ids import AccountId, AttemptId, TerminalId
-from wire.messages import Completion, Confirmation, Decision, Evidence
+from wire.messages import Completion, Confirmation, Decision, purpose_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAttempt:
-    """``decision`` is the signed bytes, as they were answered."""
+    """``decision`` is the signed bytes, as they were answered; None while the money is reserved
+    and its processor has not been heard.
+    """
 
     evidence_digest: bytes
-    decision: bytes
+    decision: bytes | None
 
 
-def find(conn: Connection[Row], attempt: AttemptId) -> StoredAttempt | None:
-    row = conn.execute(
-        "SELECT evidence_digest, decision FROM attempts WHERE attempt_id = %s", (attempt.raw,)
-    ).fetchone()
-    if row is None:
-        return None
-    return StoredAttempt(evidence_digest=bytes(row[0]), decision=bytes(row[1]))
+def find(conn: Connection[Row], attempt: AttemptId) -> Callable[[], StoredAttempt | None]:
+    asked = conn.execute(
+        """SELECT evidence_digest, decision FROM attempts WHERE attempt_id = %s
+        UNION ALL SELECT evidence_digest, NULL FROM reservations WHERE attempt_id = %s
+        ORDER BY 2 NULLS LAST LIMIT 1""",
+        (attempt.raw, attempt.raw),
+    )
+
+    def answer() -> StoredAttempt | None:
+        row = asked.fetchone()
+        return StoredAttempt(evidence_digest=row[0], decision=row[1]) if row else None
+
+    return answer
 
 
 def store(
     conn: Connection[Row],
-    evidence: Evidence,
+    tried: Tried,
     decision: Decision,
     signed: bytes,
     *,
@@ -40,12 +50,12 @@ def store(
 ) -> None:
     conn.execute(
         """INSERT INTO attempts (attempt_id, terminal_id, purpose, evidence_digest,
-        account_id, denial, decision, leaf_hash, decided_at_ms, expires_at_ms)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
+        account_id, denial, decision, leaf_hash, decided_at_ms, expires_at_ms,
+        factor) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
         (
-            evidence.attempt.raw,
-            evidence.terminal.raw,
-            int(evidence.purpose),
+            tried.attempt.raw,
+            tried.terminal.raw,
+            int(purpose_of(tried.context)),
             decision.evidence_digest,
             account.raw if account else None,
             denial,
@@ -53,6 +63,7 @@ def store(
             decision.leaf_hash,
             decision.decided_at_ms,
             decision.expires_at_ms,
+            tried.factor,
         ),
     )
 
@@ -80,6 +91,12 @@ def lock_approved(
 
 def complete(conn: Connection[Row], confirmation: Confirmation, *, now_ms: int) -> None:
     conn.execute(
-        "UPDATE attempts SET completion = %s, confirmed_at_ms = %s WHERE attempt_id = %s",
-        (int(confirmation.completion), now_ms, confirmation.attempt.raw),
+        """UPDATE attempts SET completion = %s, confirmed_at_ms = %s,
+        completed_minor = CASE WHEN purpose = 2 THEN %s::bigint END WHERE attempt_id = %s""",
+        (
+            int(confirmation.completion),
+            now_ms,
+            confirmation.amount_minor,
+            confirmation.attempt.raw,
+        ),
     )

@@ -14,8 +14,13 @@ The steps, as they are numbered below:
 (10) record decision, transfer or entry, and audit leaf,
 (11) sign.
 
+Without a face, (6) has nobody to be alive and (8) checks the PIN alone: :mod:`service.card`.
+
 Guarantees: (3) to (11) are ONE database transaction, so an attempt that is cut off anywhere
-leaves nothing, and one that committed keeps its decision for ever. Each stage has its own type
+leaves nothing, and one that committed keeps its decision for ever. Only where a processor has the
+account's money it is two (ADR 0010): (9) reserves the money, the first commits, the processor is
+asked, and (10) and (11) are the second; whatever is cut off in between is decided once by the
+terminal that asks again, or denied and undone by a task. Each stage has its own type
 (:mod:`service.stages`), made only by its step: skipping one does not type-check. An unknown
 account goes through the same steps as a known one, against a decoy. Any doubt denies.
 
@@ -25,52 +30,58 @@ asks again with the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from psycopg import Connection
+from psycopg import Connection, Cursor
 
 from face_engine.calibration import Calibration
-from service import attempts, policies
-from service.audit import log
-from service.audit.leaf import DecisionLeaf
+from service import attempts, decisions, policies, reservations
+from service.attempts import StoredAttempt
+from service.card import CardJudge
 from service.clock import Clock
 from service.db import Database, Row
-from service.desk import Desk, Limits
+from service.decisions import Decided
+from service.desk import Limits
+from service.door_desk import DoorDesk
+from service.enrolling import bring_up_to_date, enrol_face
 from service.enrolment import accounts
-from service.faces import Comparer, accepted, agree, comparable, protect_face, read_faces
+from service.faces import Comparer, accepted, comparable, read_faces
+from service.funding.processor import Processors
 from service.keys import KeyRing
-from service.ledger import store as ledger
 from service.permission import permit
+from service.settlement import Settlement
 from service.stages import (
     Authenticated,
     Challenged,
     Claimed,
     Denied,
+    E,
     Live,
     Opened,
     Permitted,
     Refused,
+    Reserved,
+    Tried,
     Verified,
     refused,
 )
 from service.terminals import challenges
 from service.terminals import store as terminals
 from service.verification.liveness import check_report
-from service.verification.pin import PinHasher, is_pin
+from service.verification.pin import PinHasher
 from service.verification.policy import Policy
-from service.verification.protection import new_data_key
 from wire import envelope
 from wire.denial import Denial
-from wire.envelope import Signed
+from wire.envelope import Signed, Unverified
 from wire.errors import SealError, WireError
-from wire.messages import Decision, EnrolmentContext, Evidence, Outcome, Probe
+from wire.messages import CardEvidence, Decision, EnrolmentContext, Evidence, Probe
 
-_COUNTED = frozenset({Denial.NO_MATCH, Denial.PIN_MISSING, Denial.PIN_WRONG})
+Judge = Callable[[Connection[Row], Challenged[E], int], Permitted | Reserved | Denied]
 
 
-class Authorizer(Desk):
-    """Decides; what stands before and after a decision is the :class:`Desk`'s."""
+class Authorizer(DoorDesk):
+    """Decides; what stands before and after a decision, and beside it, is the desks'."""
 
     def __init__(
         self,
@@ -80,46 +91,80 @@ class Authorizer(Desk):
         clock: Clock,
         *,
         limits: Limits | None = None,
+        processors: Processors | None = None,
     ) -> None:
         super().__init__(database, keys, calibrations, clock, limits=limits)
+        self._settlement = Settlement(database, keys, processors or {}, clock)
         self._comparer = Comparer(keys, calibrations)
         self._pins = PinHasher(keys.pins)
+        self._cards = CardJudge(keys, self._pins, self._comparer.decoy)
         self._policies: dict[int, Policy] = {}
 
-    def authorize(self, raw: bytes) -> bytes | Refused:
+    def authorize(self, raw: bytes) -> Decided | Refused:
         """The signed decision on one attempt; the same evidence always gets the same bytes."""
+        return self._answer(raw, Evidence, self._judge)
+
+    def authorize_card(self, raw: bytes) -> Decided | Refused:
+        """The same for an attempt without a face."""
+        return self._answer(raw, CardEvidence, self._judge_card)
+
+    def _answer(self, raw: bytes, kind: type[E], judge: Judge[E]) -> Decided | Refused:
         try:
-            unverified = envelope.parse(raw, Evidence)  # (1)
+            unverified = envelope.parse(raw, kind)  # (1)
         except WireError as error:
             return refused(Denial.MALFORMED, str(error))
-        with self._database.transaction() as conn:
-            terminal = self._authenticate(conn, unverified, unverified.message.terminal)  # (2)
-            if isinstance(terminal, Refused):
-                return terminal
-            authenticated = Authenticated(Signed(unverified.message, unverified.kid, raw), terminal)
-            counter = terminals.lock_counter(conn, terminal.terminal)
-            earlier = _recall(conn, authenticated)  # (3)
-            if earlier is not None:
-                return earlier
-            now_ms = self._clock()
-            with conn.pipeline():  # what needs no answer does not wait for one
-                challenged = self._consume(conn, authenticated, counter, now_ms)  # (4)
-                verdict = self._judge(conn, challenged, now_ms)  # (5) to (9)
-                return self._record(conn, authenticated, challenged, verdict, now_ms)  # (10), (11)
+        decided = self._database.run(
+            lambda conn: self._decide(conn, unverified, judge), pipelined=True
+        )
+        if isinstance(decided, Reserved):
+            return self._settlement.decide(decided)  # (10), (11), once the processor was heard
+        return decided
+
+    def _decide(
+        self, conn: Connection[Row], unverified: Unverified[E], judge: Judge[E]
+    ) -> Decided | Refused | Reserved:
+        evidence = unverified.message
+        terminal = self._authenticate(conn, unverified, evidence.terminal)  # (2)
+        if isinstance(terminal, Refused):
+            return terminal
+        authenticated = Authenticated(Signed(evidence, unverified.kid, unverified.raw), terminal)
+        # Asked together, answered together; who comes second waits here for the first.
+        advanced = terminals.advance_counter(conn, terminal.terminal, evidence.counter)
+        earlier = attempts.find(conn, evidence.attempt)
+        challenge = challenges.lock(conn, evidence.challenge)
+        recalled = _recall(conn, authenticated, earlier())  # (3)
+        if recalled is not None:
+            return recalled
+        now_ms = self._clock()
+        challenged = self._consume(conn, authenticated, advanced(), challenge, now_ms)  # (4)
+        if isinstance(challenged, Denied):
+            return self._record(conn, authenticated.tried(None), challenged, now_ms)
+        verdict = judge(conn, challenged, now_ms)  # (5) to (9)
+        if isinstance(verdict, Reserved):
+            reservations.store(conn, verdict, now_ms=now_ms)
+            return verdict
+        return self._record(conn, challenged.tried, verdict, now_ms)
+
+    def _record(
+        self, conn: Connection[Row], tried: Tried, verdict: Permitted | Denied, now_ms: int
+    ) -> Signed[Decision]:
+        """(10), (11)"""
+        return decisions.record(conn, self._keys.signing, tried, verdict, now_ms=now_ms)
 
     def _judge(
-        self, conn: Connection[Row], challenged: Challenged | Denied, now_ms: int
-    ) -> Permitted | Denied:
-        if isinstance(challenged, Denied):
-            return challenged
+        self, conn: Connection[Row], challenged: Challenged[Evidence], now_ms: int
+    ) -> Permitted | Reserved | Denied:
         opened = self._open(challenged)  # (5)
         if isinstance(opened, Denied):
             return opened
         live = _require_live(opened, now_ms)  # (6)
         if isinstance(live, Denied):
             return live
+        if challenged.authenticated.terminal.camera is None:
+            evidence = challenged.evidence
+            terminals.pin_camera(conn, evidence.terminal, evidence.liveness.camera)
         if isinstance(challenged.evidence.context, EnrolmentContext):
-            return self._enrol(conn, live, now_ms)
+            return enrol_face(conn, self._keys, self._pins, live, now_ms)  # (7) to (9)
         claimed = self._claim(conn, live, now_ms)  # (7)
         verified = self._verify(conn, claimed, now_ms)  # (8)
         if isinstance(verified, Denied):
@@ -127,23 +172,37 @@ class Authorizer(Desk):
         permitted = permit(conn, verified, now_ms)  # (9)
         if isinstance(permitted, Denied):
             return permitted
-        return replace(permitted, enrolled_model=self._succeed(conn, verified, now_ms))
+        return _enrolling(permitted, bring_up_to_date(conn, self._keys, verified, now_ms))
+
+    def _judge_card(
+        self, conn: Connection[Row], challenged: Challenged[CardEvidence], now_ms: int
+    ) -> Permitted | Reserved | Denied:
+        opened = self._cards.open(challenged)  # (5)
+        if isinstance(opened, Denied):
+            return opened
+        if isinstance(challenged.evidence.context, EnrolmentContext):
+            return self._cards.enrol(conn, opened, now_ms)
+        claimed = self._cards.claim(conn, opened)  # (7)
+        verified = self._cards.verify(conn, claimed, now_ms)  # (8)
+        if isinstance(verified, Denied):
+            return verified
+        return permit(conn, verified, now_ms)  # (9)
 
     def _consume(
-        self, conn: Connection[Row], found: Authenticated, counter: int, now_ms: int
-    ) -> Challenged | Denied:
+        self,
+        conn: Connection[Row],
+        found: Authenticated[E],
+        advanced: bool,
+        locked: Cursor[Row],
+        now_ms: int,
+    ) -> Challenged[E] | Denied:
         evidence = found.evidence.message
-        challenge = challenges.consume(conn, evidence, evidence.attempt, now_ms=now_ms)
-        if evidence.counter <= counter:
+        challenge = challenges.consume(conn, locked, evidence, now_ms=now_ms)
+        if not advanced:
             return Denied(Denial.COUNTER_NOT_INCREASED)
-        terminals.advance_counter(conn, found.terminal.terminal, evidence.counter)
         if isinstance(challenge, Denial):
             return Denied(challenge)
-        policy = self._policy(conn, challenge.policy_version)
-        tier = policy.tier_for(evidence.context)
-        if tier is None:
-            return Denied(Denial.LIMIT_EXCEEDED)
-        return Challenged(found, challenge, policy, tier)
+        return Challenged(found, challenge, self._policy(conn, challenge.policy_version))
 
     def _policy(self, conn: Connection[Row], version: int) -> Policy:
         """A version never changes, so its signature is checked once."""
@@ -151,8 +210,11 @@ class Authorizer(Desk):
             self._policies[version] = policies.load(conn, version, self._keys.signing)
         return self._policies[version]
 
-    def _open(self, challenged: Challenged) -> Opened | Denied:
+    def _open(self, challenged: Challenged[Evidence]) -> Opened | Denied:
         evidence = challenged.evidence
+        tier = challenged.policy.tier_for(evidence.context)
+        if tier is None:
+            return Denied(Denial.LIMIT_EXCEEDED)
         calibrations = accepted(self._calibrations, challenged.policy)
         if evidence.model_id not in {each.model_id for each in calibrations}:
             return Denied(Denial.MODEL_NOT_ACCEPTED)
@@ -167,7 +229,7 @@ class Authorizer(Desk):
         enrolling = isinstance(evidence.context, EnrolmentContext)
         if len(probe.embeddings) > 1 and not enrolling:
             return Denied(Denial.PROBE_UNREADABLE)
-        return Opened(challenged, probe, faces)
+        return Opened(challenged, tier, probe, faces)
 
     def _claim(self, conn: Connection[Row], live: Live, now_ms: int) -> Claimed:
         probe, faces = live.opened.probe, live.opened.faces
@@ -179,7 +241,7 @@ class Authorizer(Desk):
             standing = Denial.ACCOUNT_SUSPENDED
         elif account.consent_version is None:
             standing = Denial.CONSENT_MISSING
-        elif account.locked_until_ms > now_ms:
+        elif account.tallies.face.is_locked(now_ms):
             standing = Denial.ACCOUNT_LOCKED
         elif face is None:
             standing = Denial.REFERENCE_MISSING
@@ -188,130 +250,47 @@ class Authorizer(Desk):
     def _verify(self, conn: Connection[Row], claimed: Claimed, now_ms: int) -> Verified | Denied:
         """Compares in every case, so that the time does not tell why it was denied."""
         account, challenged = claimed.account, claimed.live.opened.challenged
-        face, pin = self._comparer.compare(claimed), self._check_pin(claimed)
+        face, (pin, duress) = self._comparer.compare(claimed), self._check_pin(claimed, now_ms)
         denial = claimed.standing or face or pin
-        failures, locked_until_ms = account.failures, account.locked_until_ms
-        if denial is None:
-            failures, locked_until_ms = 0, 0
-        elif denial in _COUNTED:
-            failures += 1
-            locked_until_ms = challenged.policy.lockout.locked_until_ms(
-                failures, level=challenged.challenge.level, now_ms=now_ms
-            )
-        accounts.set_failures(
-            conn, account.account, failures=failures, locked_until_ms=locked_until_ms
-        )
-        if denial is None:
-            return Verified(claimed)
-        return Denied(denial, None if denial is Denial.ACCOUNT_UNKNOWN else account.account)
-
-    def _check_pin(self, claimed: Claimed) -> Denial | None:
-        opened, account = claimed.live.opened, claimed.account
-        if not opened.challenged.challenge.pin_required:
-            return None
-        pin = opened.probe.pin
-        if pin is None or not is_pin(pin):
-            return Denial.PIN_MISSING
-        matches = self._pins.verify(account.pin_hash, pin, account.account)
-        return None if matches else Denial.PIN_WRONG
-
-    def _enrol(self, conn: Connection[Row], live: Live, now_ms: int) -> Permitted | Denied:
-        """(7) to (9) for an enrolment: a new claim, references of one person, a wallet."""
-        opened, challenged = live.opened, live.opened.challenged
-        context, probe, policy = challenged.evidence.context, opened.probe, challenged.policy
-        if not isinstance(context, EnrolmentContext):
-            raise RuntimeError("not an enrolment")
-        account, claim_hash = context.account, self._keys.claim_hash(probe.claim)
-        if context.consent_version != policy.consent_version:
-            return Denied(Denial.CONSENT_MISSING)
-        if probe.pin is not None and not is_pin(probe.pin):
-            return Denied(Denial.PIN_MISSING)
-        if accounts.claim_taken(conn, claim_hash, account):
-            return Denied(Denial.CLAIM_TAKEN)
-        if not all(agree(face, challenged.tier) for face in opened.faces):
-            return Denied(Denial.REFERENCES_DISAGREE)
-        data_key = new_data_key()
-        accounts.create(
-            conn,
-            account,
-            claim_hash=claim_hash,
-            consent_version=context.consent_version,
-            wrapped_key=self._keys.wrap(data_key, account),
-            holder_mode=probe.holder_share is not None,
-            pin_hash=self._pins.hash(probe.pin, account) if probe.pin else None,
-            references=[
-                reference
-                for face in opened.faces
-                for reference in protect_face(account, face, probe, data_key, self._keys)
-            ],
+        tallies = account.tallies.after(
+            denial,
+            factor=challenged.challenge.factor,
+            lockout=challenged.policy.lockout,
+            pin_lockout=challenged.policy.pin_lockout,
+            level=challenged.challenge.level,
             now_ms=now_ms,
         )
-        ledger.open_wallet(conn, account, policy.currency)
-        return Permitted(account, account.raw, policy.challenge_ttl_ms)
+        if denial is not None or tallies != account.tallies:
+            accounts.set_tallies(conn, account.account, tallies)
+        if denial is None:
+            return Verified(claimed, duress)
+        return Denied(denial, None if denial is Denial.ACCOUNT_UNKNOWN else account.account)
 
-    def _succeed(self, conn: Connection[Row], verified: Verified, now_ms: int) -> bytes | None:
-        """Enrols a better model's view of the face that was just verified by a lesser one.
-
-        Returns the new reference's model.
-        """
-        opened, account = verified.claimed.live.opened, verified.claimed.account
-        best = opened.faces[0]
-        if best is verified.claimed.face or account.wrapped_key is None:
-            return None
-        data_key = self._keys.unwrap(account.wrapped_key, account.account)
-        if data_key is None:
-            return None
-        references = protect_face(account.account, best, opened.probe, data_key, self._keys)
-        accounts.add_references(conn, references, now_ms=now_ms)
-        return best.model_id
-
-    def _record(
-        self,
-        conn: Connection[Row],
-        found: Authenticated,
-        challenged: Challenged | Denied,
-        verdict: Permitted | Denied,
-        now_ms: int,
-    ) -> bytes:
-        evidence = found.evidence.message
-        denial = verdict.denial if isinstance(verdict, Denied) else None
-        outcome = Outcome.APPROVED if isinstance(verdict, Permitted) else Outcome.DENIED
-        version = challenged.challenge.policy_version if isinstance(challenged, Challenged) else 0
-        leaf = DecisionLeaf(
-            at_ms=now_ms,
-            attempt=evidence.attempt,
-            terminal=evidence.terminal,
-            context=evidence.context,
-            evidence_digest=found.evidence.digest,
-            policy_version=version,
-            outcome=outcome,
-            denial=denial,
-            account=verdict.account,
-            enrolled_model=verdict.enrolled_model if isinstance(verdict, Permitted) else None,
+    def _check_pin(self, claimed: Claimed, now_ms: int) -> tuple[Denial | None, bool]:
+        """What speaks against the PIN, and whether it is the one for duress."""
+        opened, account = claimed.live.opened, claimed.account
+        if not opened.challenged.challenge.factor.has_pin:
+            return None, False
+        denial, duress = self._pins.judge(
+            account.pin_hash, account.duress_hash, opened.probe.pin, account.account
         )
-        decision = Decision(
-            attempt=evidence.attempt,
-            evidence_digest=found.evidence.digest,
-            context=evidence.context,
-            outcome=outcome,
-            reason=denial.reason if denial else None,
-            result=verdict.result if isinstance(verdict, Permitted) else None,
-            decided_at_ms=now_ms,
-            expires_at_ms=now_ms + (verdict.lives_ms if isinstance(verdict, Permitted) else 0),
-            leaf_hash=log.append(conn, leaf.encode()),  # (10)
-        )
-        signed = envelope.sign(decision, self._keys.signing)  # (11)
-        attempts.store(conn, evidence, decision, signed.raw, account=verdict.account, denial=denial)
-        return signed.raw
+        return Denial.PIN_LOCKED if account.tallies.pin.is_locked(now_ms) else denial, duress
 
 
-def _recall(conn: Connection[Row], found: Authenticated) -> bytes | Refused | None:
-    earlier = attempts.find(conn, found.evidence.message.attempt)
+def _enrolling(permitted: Permitted | Reserved, model: bytes | None) -> Permitted | Reserved:
+    if isinstance(permitted, Reserved):
+        return replace(permitted, permitted=replace(permitted.permitted, enrolled_model=model))
+    return replace(permitted, enrolled_model=model)
+
+
+def _recall(
+    conn: Connection[Row], found: Authenticated[E], earlier: StoredAttempt | None
+) -> bytes | Refused | Reserved | None:
     if earlier is None:
         return None
     if earlier.evidence_digest != found.evidence.digest:
         return refused(Denial.ATTEMPT_ID_REUSED, "this attempt id was used for other evidence")
-    return earlier.decision
+    return earlier.decision or reservations.find(conn, found.evidence.message.attempt)
 
 
 def _require_live(opened: Opened, now_ms: int) -> Live | Denied:
@@ -321,5 +300,6 @@ def _require_live(opened: Opened, now_ms: int) -> Live | Denied:
         plan=challenge.plan,
         level=challenge.level,
         elapsed_ms=now_ms - challenge.issued_at_ms,
+        camera=opened.challenged.authenticated.terminal.camera,
     )
     return Live(opened) if denial is None else Denied(denial)

@@ -16,10 +16,13 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from select import POLLIN, poll
 from typing import Any, TypeVar
 
-from psycopg import Connection, InterfaceError, OperationalError
+from psycopg import Connection, InterfaceError, OperationalError, Pipeline
+from psycopg.abc import PQGen
 from psycopg.errors import DeadlockDetected, SerializationFailure, UniqueViolation
+from psycopg.generators import send
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from service.errors import Collided, Unavailable
@@ -40,6 +43,31 @@ Row = tuple[Any, ...]
 T = TypeVar("T")
 
 
+class Burst(Pipeline):
+    """psycopg's pipeline, but what needs no answer yet is not sent yet.
+
+    psycopg sends each statement at once, and waits for BEGIN. Here all of them go in one system
+    call when the next answer is read, and wake PostgreSQL once.
+    """
+
+    def _communicate_gen(self) -> PQGen[None]:
+        """After each statement: hands it to libpq, which keeps it until something flushes."""
+        while self.command_queue:
+            self.command_queue.popleft()()
+        yield from ()
+
+    def _sync_gen(self) -> PQGen[None]:
+        """After BEGIN, the one command that then waits, and at a COMMIT of psycopg's own."""
+        yield from self._communicate_gen()
+        if list(self.result_queue) != [None]:
+            yield from super()._sync_gen()
+
+    def _fetch_gen(self, *, flush: bool) -> PQGen[None]:
+        if not flush:
+            yield from send(self.pgconn)
+        yield from super()._fetch_gen(flush=flush)
+
+
 class Database:
     """A pool of connections; safe to share between threads, not between processes."""
 
@@ -57,20 +85,31 @@ class Database:
             max_waiting=WAITING_MAX,
             timeout=POOL_TIMEOUT_S,
             reconnect_timeout=POOL_TIMEOUT_S,
-            check=ConnectionPool.check_connection,
+            check=_check,
             kwargs={"connect_timeout": CONNECT_TIMEOUT_S, "options": options},
             open=True,
         )
         return cls(pool)
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection[Row]]:
+    def transaction(self, *, pipelined: bool = False) -> Iterator[Connection[Row]]:
         """Yields a connection inside one READ COMMITTED transaction; raises Unavailable,
         :class:`Collided` where it may be run again at once.
+
+        ``pipelined``: what needs no answer does not wait for one, BEGIN and COMMIT neither, and
+        travels with the next statement whose answer is read (:class:`Burst`). An
+        error then comes out where the next answer is read, or at the end.
         """
         try:
             with self._pool.connection() as conn:
-                yield conn
+                if not pipelined:
+                    yield conn
+                    return
+                conn._pipeline = Burst(conn)
+                with conn.pipeline():
+                    yield conn
+                    # psycopg's own commit would first wait for all that went before.
+                    conn.execute("COMMIT")
         except (DeadlockDetected, SerializationFailure) as error:
             raise Collided(f"database: {type(error).__name__}") from None
         except (
@@ -83,7 +122,7 @@ class Database:
             # A psycopg error may quote a row: it is neither shown nor chained.
             raise Unavailable(f"database: {type(error).__name__}") from None
 
-    def run(self, work: Callable[[Connection[Row]], T]) -> T:
+    def run(self, work: Callable[[Connection[Row]], T], *, pipelined: bool = False) -> T:
         """Does ``work`` in a transaction of its own, at most ``TRIES_MAX`` times.
 
         Again after a deadlock, a serialization failure, and a unique violation: a row that
@@ -92,12 +131,47 @@ class Database:
         """
         for again in range(TRIES_MAX - 1):
             try:
-                with self.transaction() as conn:
+                with self.transaction(pipelined=pipelined) as conn:
                     return work(conn)
             except (Collided, UniqueViolation):
                 time.sleep(random.uniform(0, PAUSE_S * 2**again))  # noqa: S311 (spreads load)
-        with self.transaction() as conn:
+        with self.transaction(pipelined=pipelined) as conn:
             return work(conn)
 
     def close(self) -> None:
         self._pool.close()
+
+
+class Joined(Database):
+    """A transaction that is under way, as a database: what is done in it commits with it."""
+
+    def __init__(self, conn: Connection[Row]) -> None:
+        self._conn = conn
+
+    @contextmanager
+    def transaction(self, *, pipelined: bool = False) -> Iterator[Connection[Row]]:  # noqa: ARG002
+        yield self._conn
+
+    def run(
+        self,
+        work: Callable[[Connection[Row]], T],
+        *,
+        pipelined: bool = False,  # noqa: ARG002
+    ) -> T:
+        """Once: whoever began the transaction does it again."""
+        return work(self._conn)
+
+    def close(self) -> None:
+        raise RuntimeError("a transaction is closed by whoever began it")
+
+
+def _check(conn: Connection[Row]) -> None:
+    """Asks a connection whether it lives only where its socket has something to say.
+
+    A server that ended has closed it, which can be read at once; between two transactions it
+    sends nothing else.
+    """
+    heard = poll()
+    heard.register(conn.fileno(), POLLIN)
+    if heard.poll(0):
+        ConnectionPool.check_connection(conn)

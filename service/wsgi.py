@@ -6,6 +6,7 @@ shared between processes: the parent sets that up first, and imports none of thi
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from flask import Flask
@@ -19,8 +20,11 @@ from service.desk import Limits
 from service.errors import Misconfigured
 from service.http.logs import log_to
 from service.operators.acts import Operations
+from service.processors import open_processors
 from service.server import check_policy, open_keys
 from service.settings import Settings
+
+GC_ALLOCATIONS = 50_000
 
 
 def wsgi() -> Flask:
@@ -36,8 +40,20 @@ def wsgi() -> Flask:
         burst=max(20, settings.challenges_per_minute // 3),
     )
     log_to(sys.stderr)
-    return create_app(
-        Authorizer(database, keys, shipped(), unix_ms, limits=limits),
+    processors = open_processors(settings)
+    app = create_app(
+        Authorizer(database, keys, shipped(), unix_ms, limits=limits, processors=processors),
         database,
         Operations(database, keys),
+        processors=processors,
+        stripe_webhook_secret=settings.stripe_webhook_secret,
+        console_origin=settings.console_origin,
+        liveness_report=settings.liveness_report,
+        development=not settings.production,
     )
+    # What lives as long as the process is not looked at again by each collection, and requests
+    # leave next to no circles to collect.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS)
+    return app

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from flask import current_app
 from pydantic import BaseModel
 
+from service.funding.processor import Processors, Source, StripeSource
+from service.funding.sources import read_card
 from service.http import models
-from service.http.api import database, operation, operations
-from service.http.models import AccountPath, IdempotencyHeader, PageQuery, TopUpRequest
+from service.http.api import database, operation, operations, transfer_of_key
+from service.http.models import AccountPath, FundingSourceRequest, PageQuery, TopUpRequest
 from service.http.problems import Code, ProblemError, not_found
 from service.operators import records
 from service.operators.acts import Refusal
@@ -22,6 +25,11 @@ _REFUSED = {
     Refusal.TRANSFER_ID_REUSED: (
         Code.TRANSFER_ID_REUSED,
         "this transfer id was used for another transfer",
+    ),
+    Refusal.PROCESSOR_MISSING: (Code.PROCESSOR_MISSING, "this processor is not set up here"),
+    Refusal.SOURCE_NOT_ACCEPTED: (
+        Code.SOURCE_NOT_ACCEPTED,
+        "no payment method or card that the processor takes",
     ),
     Denial.CURRENCY_MISMATCH: (Code.CURRENCY_MISMATCH, "the wallet has another currency"),
     Denial.LIMIT_EXCEEDED: (Code.LIMIT_EXCEEDED, "the wallet holds no more than 2^53 - 1"),
@@ -43,21 +51,56 @@ def show_account(path: AccountPath) -> BaseModel:
 
 
 @operation("post", "/accounts/<account>/top-ups", Scope.ACCOUNTS_WRITE, models.TopUp, status=201)
-def top_up(path: AccountPath, header: IdempotencyHeader, body: TopUpRequest) -> BaseModel:
-    """Put outside money into an account's wallet.
-
-    Asked again with the same key and content, it answers the same and books nothing.
-    """
+def top_up(path: AccountPath, body: TopUpRequest) -> BaseModel:
+    """Put outside money into an account's wallet."""
     money = Money(amount_minor=body.amount_minor, currency=body.currency)
-    refusal = operations().top_up(path.account, money, transfer=header.idempotency_key)
+    transfer = transfer_of_key()
+    refusal = operations().top_up(path.account, money, transfer=transfer)
     if refusal is not None:
         raise ProblemError(*_REFUSED[refusal])
     return models.TopUp(
-        transfer=header.idempotency_key,
+        transfer=transfer,
         account=path.account,
         amount_minor=body.amount_minor,
         currency=body.currency,
     )
+
+
+@operation("put", "/accounts/<account>/funding-source", Scope.ACCOUNTS_WRITE, models.FundingSource)
+def attach_source(path: AccountPath, body: FundingSourceRequest) -> BaseModel:
+    """Have an account's outside money pay from now on, in place of its wallet."""
+    source = _entered(body)
+    refusal: Refusal | None = Refusal.SOURCE_NOT_ACCEPTED
+    if source is not None:
+        processors: Processors = current_app.extensions["processors"]
+        refusal = operations().attach_source(path.account, source, processors)
+    if refusal is Refusal.ACCOUNT_UNKNOWN:
+        raise not_found()
+    if refusal is not None:
+        raise ProblemError(*_REFUSED[refusal])
+    return models.FundingSource(account=path.account, processor=body.processor)
+
+
+@operation("delete", "/accounts/<account>/funding-source", Scope.ACCOUNTS_WRITE, None)
+def detach_source(path: AccountPath) -> None:
+    """Have an account's own wallet pay again."""
+    if not operations().detach_source(path.account):
+        raise not_found()
+
+
+def _entered(body: FundingSourceRequest) -> Source | None:
+    """None where it lacks what its processor needs, or has what another does."""
+    card = (body.card_number, body.card_expiry)
+    if body.processor == "stripe":
+        method = body.payment_method
+        return StripeSource(method=method) if method and card == (None, None) else None
+    number, expiry = card
+    if not number or not expiry or body.payment_method is not None:
+        return None
+    try:
+        return read_card(number, expiry)
+    except ValueError:
+        return None
 
 
 @operation("post", "/accounts/<account>/suspend", Scope.ACCOUNTS_WRITE, models.Account)
@@ -68,8 +111,16 @@ def suspend_account(path: AccountPath) -> BaseModel:
 
 @operation("post", "/accounts/<account>/resume", Scope.ACCOUNTS_WRITE, models.Account)
 def resume_account(path: AccountPath) -> BaseModel:
-    """Lift a suspension or a lockout."""
+    """Lift a suspension, or a lockout of the face."""
     return _set(path.account, active=True)
+
+
+@operation("post", "/accounts/<account>/unlock-pin", Scope.ACCOUNTS_WRITE, models.Account)
+def unlock_pin(path: AccountPath) -> BaseModel:
+    """Lift a lockout of the PIN, which is apart from the face's."""
+    if not operations().unlock_pin(path.account):
+        raise _absent(path.account)
+    return _show(path.account)
 
 
 @operation("post", "/accounts/<account>/erase", Scope.ACCOUNTS_WRITE, models.Erasure)

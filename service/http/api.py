@@ -1,8 +1,10 @@
-"""The JSON API's frame: who asks, what for, and how often; then the view.
+"""The JSON API's frame: who asks, what for, and how often; then the view, once.
 
 Guarantees: no view runs without a token that has the scope which its operation names, and
 an operation that names none does not exist. In order: 401, 403, 429, 413, 415, 400, 422, the
-view. What the database cannot answer is 503, so that no token is accepted unchecked.
+view. What a POST does, its refusal and its answer are one transaction, kept under the request's
+idempotency key: asking again does nothing and gets the same. What the database cannot answer is
+503, so that no token is accepted unchecked.
 """
 
 from __future__ import annotations
@@ -17,20 +19,27 @@ from typing import Any
 from flask import Response, current_app, g, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
+from psycopg import Connection
 from pydantic import BaseModel, ValidationError
 
-from service.db import Database
+from service.db import Database, Joined, Row
 from service.http.metrics import Metrics
-from service.http.problems import Code, ProblemError, of_status
-from service.operators import tokens
+from service.http.models import IdempotencyHeader
+from service.http.problems import PROBLEM_TYPE, STATUS, Code, ProblemError, of_status
+from service.operators import idempotency, tokens
 from service.operators.acts import Operations
+from service.operators.idempotency import Answer
 from service.operators.tokens import ApiToken, Scope
+from wire.ids import TransferId
 
 BODY_BYTES_MAX = 16 * 1024
-View = Callable[..., BaseModel | None]
-PROBLEM = {
-    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+View = Callable[..., BaseModel | Response | None]
+CSV: dict[str, Any] = {
+    "description": "RFC 4180, with a header line.",
+    "content": {"text/csv": {"schema": {"type": "string"}}},
 }
+REPLAYED = "Idempotent-Replayed"
+PROBLEM = {"content": {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 _PROBLEMS: dict[str | int | HTTPStatus, Any] = {
     str(status): {**PROBLEM, "description": description}
     for status, description in {
@@ -60,18 +69,34 @@ _DECLARED: dict[str, _Declared] = {}
 
 
 def operation(
-    method: str, rule: str, scope: Scope, answer: type[BaseModel] | None, *, status: int = 200
+    method: str,
+    rule: str,
+    scope: Scope,
+    answer: type[BaseModel] | dict[str, Any] | None,
+    *,
+    status: int = 200,
 ) -> Callable[[View], View]:
-    """Declares a view; its docstring's first line is the summary. ``answer`` None is 204."""
+    """Declares a view; its docstring's first line is the summary. ``answer`` None is 204, and
+    what is described by a dict comes whole from the view.
+    """
 
     def declare(view: View) -> View:
-        @wraps(view)
-        def respond(**arguments: Any) -> Response:
+        def answer_with(**arguments: Any) -> Answer:
             found = view(**arguments)
-            if found is None:
-                return Response(status=204)
-            return Response(found.model_dump_json(), status, content_type="application/json")
+            if not isinstance(found, BaseModel):
+                return Answer(204, b"")
+            return Answer(status, found.model_dump_json().encode())
 
+        @wraps(view)
+        def respond(header: IdempotencyHeader | None = None, **arguments: Any) -> Response:
+            if isinstance(answer, dict):
+                return _whole(view(**arguments))
+            if header is None:
+                return _respond(answer_with(**arguments))
+            return _respond(_once(header.idempotency_key, lambda: answer_with(**arguments)))
+
+        if method == "post":
+            respond.__annotations__ = {**view.__annotations__, "header": IdempotencyHeader}
         takes = frozenset(view.__annotations__)
         _DECLARED[f"{json_api.name}.{view.__name__}"] = _Declared(scope, takes)
         summary, _, description = (inspect.getdoc(view) or "").partition("\n\n")
@@ -90,6 +115,51 @@ def operation(
     return declare
 
 
+def _once(key: str, act: Callable[[], Answer]) -> Answer:
+    acts: Operations = current_app.extensions["operations"]
+    g.slot = idempotency.slot_of(key, bearer().merchant)
+    body = request.get_json() if request.get_data() else None
+    digest = idempotency.digest_of(request.method, request.path, body)
+
+    def work(conn: Connection[Row]) -> Answer | None:
+        g.joined = Joined(conn)
+        try:
+            return idempotency.once(
+                conn, g.slot, digest, lambda: _decided(act), keys=acts.keys, now_ms=acts.clock()
+            )
+        finally:
+            del g.joined
+
+    answer = acts.database.run(work)
+    if answer is None:
+        raise ProblemError(
+            Code.IDEMPOTENCY_KEY_REUSED, "this idempotency key was used for another request"
+        )
+    return answer
+
+
+def _decided(act: Callable[[], Answer]) -> Answer:
+    """A refusal is an answer too, and what the ledger keeps of it stays."""
+    try:
+        return act()
+    except ProblemError as problem:
+        return Answer(STATUS[problem.code], problem.body())
+
+
+def _whole(found: BaseModel | Response | None) -> Response:
+    if not isinstance(found, Response):
+        raise RuntimeError("this view makes its whole answer")
+    return found
+
+
+def _respond(answer: Answer) -> Response:
+    kind = "application/json" if answer.status < 400 else PROBLEM_TYPE
+    response = Response(answer.body, answer.status, content_type=kind if answer.body else None)
+    if answer.again:
+        response.headers[REPLAYED] = "true"
+    return response
+
+
 def database() -> Database:
     return operations().database
 
@@ -97,7 +167,13 @@ def database() -> Database:
 def operations() -> Operations:
     """The operators' acts, carried out in the name of the request's token."""
     found: Operations = current_app.extensions["operations"]
-    return replace(found, actor=bearer().token)
+    return replace(found, actor=bearer().token, database=g.get("joined", found.database))
+
+
+def transfer_of_key() -> TransferId:
+    """The id of the one transfer that this request may make."""
+    slot: idempotency.Slot = g.slot
+    return slot.transfer
 
 
 def bearer() -> ApiToken:
@@ -176,6 +252,8 @@ def refuse_invalid(error: ValidationError) -> Response:
     missing = any(item["at"] == "Idempotency-Key" for item in errors)
     if missing:
         return ProblemError(
-            Code.BAD_REQUEST, "send Idempotency-Key: the transfer's id", errors=errors
+            Code.BAD_REQUEST,
+            "send Idempotency-Key: 16 to 64 letters, digits, - and _ that stand for this request",
+            errors=errors,
         ).response()
     return ProblemError(Code.INVALID, "the request is not valid", errors=errors).response()

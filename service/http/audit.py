@@ -14,6 +14,7 @@ from service.http.models import AttemptQuery, EntryQuery, ReceiptPath
 from service.http.problems import not_found
 from service.operators import records
 from service.operators.pages import FIRST
+from service.operators.records import Wanted
 from service.operators.tokens import Scope
 from wire.messages import Purpose
 
@@ -28,10 +29,12 @@ def list_attempts(query: AttemptQuery) -> BaseModel:
     with database().transaction() as conn:
         page = records.list_attempts(
             conn,
-            merchant=token.merchant,
-            purpose=Purpose[query.purpose.upper()] if query.purpose else None,
-            approved=query.outcome == "approved" if query.outcome else None,
-            terminal=query.terminal,
+            Wanted(
+                merchant=token.merchant,
+                purpose=Purpose[query.purpose.upper()] if query.purpose else None,
+                approved=query.outcome == "approved" if query.outcome else None,
+                terminal=query.terminal,
+            ),
             after=query.after or FIRST,
             limit=query.limit,
         )

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from psycopg import Connection
 from pydantic import BaseModel
 
-from service.db import Row
 from service.http import models
 from service.http.api import bearer, database, operation, operations
 from service.http.models import MerchantPath, MerchantRequest, PageQuery
-from service.http.problems import not_found
+from service.http.payments import require_merchant
 from service.ledger import store as ledger
 from service.operators import records
 from service.operators.pages import FIRST
-from service.operators.records import MerchantRecord
 from service.operators.tokens import Scope
-from wire.ids import MerchantId
 
 
 @operation("get", "/merchants", Scope.MERCHANTS_READ, models.MerchantPage)
@@ -38,7 +34,7 @@ def add_merchant(body: MerchantRequest) -> BaseModel:
 def show_earnings(path: MerchantPath) -> BaseModel:
     """What a merchant earned: the sum of its postings."""
     with database().transaction() as conn:
-        found = _require(conn, path.merchant)
+        found = require_merchant(conn, path.merchant)
         earned_minor = ledger.earned_minor(conn, path.merchant)
     return models.Earnings(
         merchant=path.merchant, currency=found.currency, earned_minor=earned_minor
@@ -49,16 +45,8 @@ def show_earnings(path: MerchantPath) -> BaseModel:
 def list_payments(path: MerchantPath, query: PageQuery) -> BaseModel:
     """A merchant's payments, the newest first."""
     with database().transaction() as conn:
-        _require(conn, path.merchant)
+        require_merchant(conn, path.merchant)
         page = records.list_payments(
             conn, path.merchant, after=query.after or FIRST, limit=query.limit
         )
     return models.PaymentPage.model_validate(page)
-
-
-def _require(conn: Connection[Row], merchant: MerchantId) -> MerchantRecord:
-    own = bearer().merchant
-    found = records.find_merchant(conn, merchant) if own in (None, merchant) else None
-    if found is None:
-        raise not_found()
-    return found

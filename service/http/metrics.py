@@ -18,7 +18,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from service.decisions import Decided
 from service.ledger.check import Checked
+from service.terminals.health import Summary
 from wire.envelope import parse
 from wire.messages import Decision, purpose_of
 
@@ -56,16 +58,23 @@ class Metrics:
             registry=self._registry,
         )
 
-    def count_decision(self, raw: bytes) -> None:
+    def count_decision(self, decided: Decided) -> None:
         """Counts a decision that this service signed."""
-        decision = parse(raw, Decision).message
+        made = parse(decided, Decision) if isinstance(decided, bytes) else decided
+        decision = made.message
         self.decisions.labels(
             purpose_of(decision.context).name.lower(),
             decision.outcome.name.lower(),
             decision.reason or "",
         ).inc()
 
-    def render(self, population_exceeded: int | None, ledger_checked: Checked | None) -> bytes:
+    def render(
+        self,
+        population_exceeded: int | None,
+        ledger_checked: Checked | None,
+        funding_due: int | None,
+        doors: Summary | None,
+    ) -> bytes:
         """The text exposition format; ``None`` where the database does not answer."""
         registry = self._registry
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
@@ -74,6 +83,8 @@ class Metrics:
         current = CollectorRegistry()
         current.register(_Population(population_exceeded))
         current.register(_LedgerCheck(ledger_checked))
+        current.register(_Funding(funding_due))
+        current.register(_Doors(doors))
         return generate_latest(registry) + generate_latest(current)
 
 
@@ -110,3 +121,50 @@ class _LedgerCheck(Collector):
                 "When the ledger was last checked, Unix time.",
                 value=self._checked.at_ms / 1000,
             )
+
+
+class _Funding(Collector):
+    """Of the database too."""
+
+    def __init__(self, due: int | None) -> None:
+        self._due = due
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        if self._due is not None:
+            yield GaugeMetricFamily(
+                "countenance_funding_due",
+                "Transfers whose processor is to be asked now; one that stays above 0 waits.",
+                value=self._due,
+            )
+
+
+class _Doors(Collector):
+    """Of the database too: how doors are, by their terminals' beats."""
+
+    def __init__(self, doors: Summary | None) -> None:
+        self._doors = doors
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        doors = self._doors
+        if doors is None:
+            return
+        yield GaugeMetricFamily(
+            "countenance_doors", "Doors' terminals that are registered.", value=doors.doors
+        )
+        complaints = GaugeMetricFamily(
+            "countenance_doors_unwell", "Doors that somebody must look at.", labels=("complaint",)
+        )
+        for complaint, number in doors.complaints.items():
+            complaints.add_metric((complaint.value,), number)
+        yield complaints
+        for name, about, value in (
+            ("beat_age_seconds", "How long the most silent door was not heard.", doors.beat_age_ms),
+            ("clock_skew_seconds", "How wrong the worst door's clock is.", doors.skew_ms),
+            ("bundle_age_seconds", "How old the oldest bundle is.", doors.bundle_age_ms),
+        ):
+            yield GaugeMetricFamily(f"countenance_door_{name}_max", about, value=value / 1000)
+        yield GaugeMetricFamily(
+            "countenance_door_records_waiting_max",
+            "What the longest outbox of a door holds.",
+            value=doors.waiting,
+        )

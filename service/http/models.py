@@ -17,7 +17,16 @@ from pydantic_core import CoreSchema, core_schema
 from service.operators.pages import PAGE_MAX, Cursor
 from wire.denial import Denial, Reason
 from wire.errors import WireError
-from wire.ids import AccountId, AttemptId, DoorId, Id, MerchantId, TerminalId, TransferId
+from wire.ids import (
+    AccountId,
+    AttemptId,
+    DoorId,
+    Id,
+    MerchantId,
+    PaymentIntentId,
+    TerminalId,
+    TransferId,
+)
 from wire.money import AMOUNT_MINOR_MAX, MINOR_DIGITS
 
 TIME_MS_MAX = 2**50
@@ -31,19 +40,22 @@ class _Parsed(Protocol):
 
 
 class _Text:
-    """A value that is a text in JSON: ``kind.parse`` reads it and ``str`` writes it."""
+    """A value that is a text in JSON: a kind's ``parse`` reads it and ``str`` writes it."""
 
-    def __init__(self, kind: type[_Parsed], pattern: str, example: str) -> None:
-        self.kind = kind
+    def __init__(self, pattern: str, example: str, *kinds: type[_Parsed]) -> None:
+        self.kinds = kinds
         self.schema = {"type": "string", "pattern": pattern, "example": example}
 
     def _read(self, value: object) -> object:
-        if isinstance(value, self.kind):
+        if isinstance(value, self.kinds):
             return value
-        try:
-            return self.kind.parse(value if isinstance(value, str) else "")
-        except WireError as error:
-            raise ValueError(str(error)) from None
+        refused = ""
+        for kind in self.kinds:
+            try:
+                return kind.parse(value if isinstance(value, str) else "")
+            except WireError as error:
+                refused = str(error)
+        raise ValueError(refused)
 
     def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
@@ -61,11 +73,14 @@ def example_id(kind: type[I]) -> I:
     return kind(f"example of {kind.PREFIX}..".encode())
 
 
-def _id(kind: type[Id]) -> _Text:
-    return _Text(kind, f"^{kind.PREFIX}_[a-z2-7]{{26}}$", str(example_id(kind)))
+def id_text(*kinds: type[Id]) -> _Text:
+    """The text of an id of one of these kinds."""
+    prefixes = "|".join(kind.PREFIX for kind in kinds)
+    prefix = prefixes if len(kinds) == 1 else f"({prefixes})"
+    return _Text(f"^{prefix}_[a-z2-7]{{26}}$", str(example_id(kinds[0])), *kinds)
 
 
-def _example(value: object) -> dict[str, Any]:
+def example(value: object) -> dict[str, Any]:
     return {"example": value}
 
 
@@ -75,14 +90,15 @@ def _known_currency(code: str) -> str:
     return code
 
 
-AccountText = Annotated[AccountId, _id(AccountId)]
-AttemptText = Annotated[AttemptId, _id(AttemptId)]
-DoorText = Annotated[DoorId, _id(DoorId)]
-MerchantText = Annotated[MerchantId, _id(MerchantId)]
-TerminalText = Annotated[TerminalId, _id(TerminalId)]
-TransferText = Annotated[TransferId, _id(TransferId)]
+AccountText = Annotated[AccountId, id_text(AccountId)]
+AttemptText = Annotated[AttemptId, id_text(AttemptId)]
+DoorText = Annotated[DoorId, id_text(DoorId)]
+MerchantText = Annotated[MerchantId, id_text(MerchantId)]
+PaymentIntentText = Annotated[PaymentIntentId, id_text(PaymentIntentId)]
+TerminalText = Annotated[TerminalId, id_text(TerminalId)]
+TransferText = Annotated[TransferId, id_text(TransferId)]
 CursorText = Annotated[
-    Cursor, _Text(Cursor, r"^[0-9]{1,18}\.[0-9a-f]{32}$", f"{2**50}.{bytes(16).hex()}")
+    Cursor, _Text(r"^[0-9]{1,18}\.[0-9a-f]{32}$", f"{2**50}.{bytes(16).hex()}", Cursor)
 ]
 Name = Annotated[
     str,
@@ -90,7 +106,7 @@ Name = Annotated[
         min_length=1,
         max_length=80,
         pattern=r"^[^\u0000-\u001f\u007f]+$",
-        json_schema_extra=_example("Corner shop"),
+        json_schema_extra=example("Corner shop"),
     ),
 ]
 Site = Annotated[
@@ -99,7 +115,7 @@ Site = Annotated[
         max_length=80,
         pattern=r"^[^\u0000-\u001f\u007f]*$",
         description="Where the terminal stands; empty where nobody says.",
-        json_schema_extra=_example("North gate"),
+        json_schema_extra=example("North gate"),
     ),
 ]
 Currency = Annotated[
@@ -113,8 +129,12 @@ AmountMinor = Annotated[
         ge=1,
         le=AMOUNT_MINOR_MAX,
         description="In minor units of the currency.",
-        json_schema_extra=_example(5000),
+        json_schema_extra=example(5000),
     ),
+]
+SumMinor = Annotated[
+    int,
+    Field(ge=0, description="In minor units of the currency.", json_schema_extra=example(0)),
 ]
 TimeMs = Annotated[
     int,
@@ -122,55 +142,46 @@ TimeMs = Annotated[
         ge=0,
         le=TIME_MS_MAX,
         description="Unix time in milliseconds.",
-        json_schema_extra=_example(1_800_000_000_000),
+        json_schema_extra=example(1_800_000_000_000),
     ),
 ]
-LeafHash = Annotated[str, Field(pattern="^[0-9a-f]{64}$", json_schema_extra=_example("00" * 32))]
+LeafHash = Annotated[str, Field(pattern="^[0-9a-f]{64}$", json_schema_extra=example("00" * 32))]
 Kind = Literal["store", "atm", "door", "enrolment"]
 PurposeName = Literal["payment", "withdrawal", "entry", "enrolment"]
 
 
-class _Request(BaseModel):
+class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class _Words(BaseModel):
+class Words(BaseModel):
     """What comes as text: the path and the query."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", from_attributes=True)
 
 
-class AccountPath(_Words):
+class AccountPath(Words):
     account: AccountText
 
 
-class DoorPath(_Words):
-    door: DoorText
-
-
-class GrantPath(_Words):
-    door: DoorText
-    account: AccountText
-
-
-class MerchantPath(_Words):
+class MerchantPath(Words):
     merchant: MerchantText
 
 
-class TerminalPath(_Words):
+class TerminalPath(Words):
     terminal: TerminalText
 
 
-class ReceiptPath(_Words):
+class ReceiptPath(Words):
     leaf_hash: LeafHash
 
 
-class PageQuery(_Words):
-    limit: int = Field(50, ge=1, le=PAGE_MAX, json_schema_extra=_example(10))
+class PageQuery(Words):
+    limit: int = Field(50, ge=1, le=PAGE_MAX, json_schema_extra=example(10))
     after: CursorText | None = Field(None, description="The last page's `next`.")
 
 
@@ -180,55 +191,74 @@ class AttemptQuery(PageQuery):
     terminal: TerminalText | None = None
 
 
-class EntryQuery(_Words):
-    start: int = Field(0, ge=0, le=POSITION_MAX, json_schema_extra=_example(0))
-    limit: int = Field(50, ge=1, le=PAGE_MAX, json_schema_extra=_example(10))
+class EntryQuery(Words):
+    start: int = Field(0, ge=0, le=POSITION_MAX, json_schema_extra=example(0))
+    limit: int = Field(50, ge=1, le=PAGE_MAX, json_schema_extra=example(10))
 
 
 class IdempotencyHeader(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    idempotency_key: TransferText = Field(
+    idempotency_key: str = Field(
         alias="Idempotency-Key",
-        description="The transfer's id, made and stored by the client before it asks.",
+        pattern="^[A-Za-z0-9_-]{16,64}$",
+        description=(
+            "Stands for this request, made and stored by the client before it asks: the same"
+            " request with the same key again does nothing and gets the same answer."
+        ),
+        json_schema_extra=example("2f1c4c5e-8f0b-4a52-9c0e-5d7c3a1b9e44"),
     )
 
 
-class TopUpRequest(_Request):
+class TopUpRequest(Request):
     amount_minor: AmountMinor
     currency: Currency
 
 
-class TerminalRequest(_Request):
-    kind: Kind = Field(json_schema_extra=_example("store"))
+class FundingSourceRequest(Request):
+    """Of Stripe a payment method, made by Stripe's own form; of a bank's host a card."""
+
+    processor: Literal["stripe", "iso8583"] = Field(json_schema_extra=example("iso8583"))
+    payment_method: str | None = Field(
+        None,
+        pattern="^pm_[A-Za-z0-9_]{1,100}$",
+        description="For Stripe.",
+        json_schema_extra=example(None),
+        repr=False,
+    )
+    card_number: str | None = Field(
+        None,
+        max_length=30,
+        description="For the host: 12 to 19 digits.",
+        json_schema_extra=example("4242 4242 4242 4242"),
+        repr=False,
+    )
+    card_expiry: str | None = Field(
+        None,
+        max_length=5,
+        description="For the host: MM/YY.",
+        json_schema_extra=example("12/34"),
+        repr=False,
+    )
+
+
+class TerminalRequest(Request):
+    kind: Kind = Field(json_schema_extra=example("store"))
     name: Name
     merchant: MerchantText | None = Field(None, description="A store, and only it, has one.")
     door: DoorText | None = Field(
-        None, description="A door, and only it, has one.", json_schema_extra=_example(None)
+        None, description="A door, and only it, has one.", json_schema_extra=example(None)
     )
     site: Site = ""
     currency: Currency = Field("EUR", description="Of an ATM's notes.")
 
 
-class DoorRequest(_Request):
-    name: Name
-
-
-class GrantRequest(_Request):
-    schedule: str = Field(
-        max_length=1000, json_schema_extra=_example("Mon-Fri 08:00-18:00; Sat 09:00-13:00")
-    )
-    time_zone: str = Field("UTC", max_length=64, json_schema_extra=_example("Europe/Berlin"))
-    valid_from_ms: TimeMs = 0
-    valid_until_ms: TimeMs = Field(TIME_MS_MAX, json_schema_extra=_example(1_900_000_000_000))
-
-
-class MerchantRequest(_Request):
+class MerchantRequest(Request):
     name: Name
     currency: Currency
 
 
-class Account(_Answer):
+class Account(Answer):
     account: AccountText
     state: Literal["active", "suspended", "erased"]
     references: int
@@ -239,25 +269,30 @@ class Account(_Answer):
     created_at_ms: TimeMs
 
 
-class AccountPage(_Answer):
+class AccountPage(Answer):
     items: list[Account]
     next: CursorText | None
 
 
-class TopUp(_Answer):
+class TopUp(Answer):
     transfer: TransferText
     account: AccountText
     amount_minor: AmountMinor
     currency: Currency
 
 
-class Erasure(_Answer):
+class FundingSource(Answer):
+    account: AccountText
+    processor: Literal["stripe", "iso8583"]
+
+
+class Erasure(Answer):
     account: AccountText
     state: Literal["erased"]
     leaf_hash: LeafHash
 
 
-class Terminal(_Answer):
+class Terminal(Answer):
     terminal: TerminalText
     kind: Kind
     name: Name
@@ -268,84 +303,60 @@ class Terminal(_Answer):
     created_at_ms: TimeMs
 
 
-class TerminalPage(_Answer):
+class TerminalPage(Answer):
     items: list[Terminal]
     next: CursorText | None
 
 
-class NewTerminal(_Answer):
+class NewTerminal(Answer):
     """The registration code is shown only now."""
 
     terminal: TerminalText
     code: str = Field(description="For one terminal, within a day.")
 
 
-class Door(_Answer):
-    door: DoorText
-    name: Name
-    created_at_ms: TimeMs
-
-
-class DoorPage(_Answer):
-    items: list[Door]
-    next: CursorText | None
-
-
-class NewDoor(_Answer):
-    door: DoorText
-
-
-class Grant(_Answer):
-    door: DoorText
-    account: AccountText
-    schedule: str
-    time_zone: str
-    valid_from_ms: TimeMs
-    valid_until_ms: TimeMs
-
-
-class GrantPage(_Answer):
-    items: list[Grant]
-    next: CursorText | None
-
-
-class Merchant(_Answer):
+class Merchant(Answer):
     merchant: MerchantText
     name: Name
     currency: str
     created_at_ms: TimeMs
 
 
-class MerchantPage(_Answer):
+class MerchantPage(Answer):
     items: list[Merchant]
     next: CursorText | None
 
 
-class NewMerchant(_Answer):
+class NewMerchant(Answer):
     merchant: MerchantText
 
 
-class Earnings(_Answer):
+class Earnings(Answer):
     merchant: MerchantText
     currency: str
     earned_minor: int
 
 
-class Payment(_Answer):
+class Payment(Answer):
+    """`amount_minor` is what the customer approved, `posted_minor` what moved of it."""
+
     attempt: AttemptText
+    payment_intent: PaymentIntentText | None
     amount_minor: AmountMinor
+    posted_minor: SumMinor
+    refunded_minor: SumMinor
     currency: str
     order: str
     state: Literal["pending", "posted", "voided", "expired"]
     at_ms: TimeMs
 
 
-class PaymentPage(_Answer):
+class PaymentPage(Answer):
     items: list[Payment]
     next: CursorText | None
 
 
-class Attempt(_Answer):
+class Attempt(Answer):
     """`denial` and `account` are null without the scope `audit:read`."""
 
     attempt: AttemptText
@@ -359,31 +370,31 @@ class Attempt(_Answer):
     decided_at_ms: TimeMs
 
 
-class AttemptPage(_Answer):
+class AttemptPage(Answer):
     items: list[Attempt]
     next: CursorText | None
 
 
-class Checkpoint(_Answer):
+class Checkpoint(Answer):
     note: str = Field(description="C2SP tlog-checkpoint, a signed note.")
 
 
-class Receipt(_Answer):
+class Receipt(Answer):
     receipt: str = Field(description="C2SP tlog-proof: verifies offline.")
 
 
-class AuditEntry(_Answer):
+class AuditEntry(Answer):
     position: int
     leaf: str = Field(description="Base64 of the stored bytes.")
     leaf_hash: LeafHash
 
 
-class EntryPage(_Answer):
+class EntryPage(Answer):
     items: list[AuditEntry]
     next: int | None = Field(description="The next page's `start`.")
 
 
-class FieldError(_Answer):
+class FieldError(Answer):
     at: str
     says: str
 

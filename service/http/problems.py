@@ -12,6 +12,7 @@ from typing import Any
 from flask import Response, g, json
 
 RETRY_AFTER_S = 2
+PROBLEM_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:countenance:problem:"
 
 
@@ -25,12 +26,25 @@ class Code(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     ACCOUNT_ERASED = "account_erased"
     TERMINAL_REVOKED = "terminal_revoked"
+    PROCESSOR_MISSING = "processor_missing"
     BODY_TOO_LONG = "body_too_long"
     NOT_JSON = "not_json"
     INVALID = "invalid"
     CURRENCY_MISMATCH = "currency_mismatch"
     LIMIT_EXCEEDED = "limit_exceeded"
     TRANSFER_ID_REUSED = "transfer_id_reused"
+    SOURCE_NOT_ACCEPTED = "source_not_accepted"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    PAYMENT_OPEN = "payment_open"
+    PAYMENT_AUTHORIZED = "payment_authorized"
+    PAYMENT_CAPTURED = "payment_captured"
+    PAYMENT_VOIDED = "payment_voided"
+    PAYMENT_EXPIRED = "payment_expired"
+    CAPTURE_ABOVE_AUTHORIZED = "capture_above_authorized"
+    REFUND_ABOVE_CAPTURED = "refund_above_captured"
+    URL_NOT_ALLOWED = "url_not_allowed"
+    ADDRESS_NOT_ALLOWED = "address_not_allowed"
+    TOO_MANY_WEBHOOKS = "too_many_webhooks"
     TOO_MANY_REQUESTS = "too_many_requests"
     INTERNAL = "internal"
     UNAVAILABLE = "unavailable"
@@ -44,12 +58,25 @@ STATUS = {
     Code.METHOD_NOT_ALLOWED: 405,
     Code.ACCOUNT_ERASED: 409,
     Code.TERMINAL_REVOKED: 409,
+    Code.PROCESSOR_MISSING: 409,
     Code.BODY_TOO_LONG: 413,
     Code.NOT_JSON: 415,
     Code.INVALID: 422,
     Code.CURRENCY_MISMATCH: 422,
     Code.LIMIT_EXCEEDED: 422,
     Code.TRANSFER_ID_REUSED: 422,
+    Code.SOURCE_NOT_ACCEPTED: 422,
+    Code.IDEMPOTENCY_KEY_REUSED: 422,
+    Code.PAYMENT_OPEN: 409,
+    Code.PAYMENT_AUTHORIZED: 409,
+    Code.PAYMENT_CAPTURED: 409,
+    Code.PAYMENT_VOIDED: 409,
+    Code.PAYMENT_EXPIRED: 409,
+    Code.CAPTURE_ABOVE_AUTHORIZED: 422,
+    Code.REFUND_ABOVE_CAPTURED: 422,
+    Code.URL_NOT_ALLOWED: 422,
+    Code.ADDRESS_NOT_ALLOWED: 422,
+    Code.TOO_MANY_WEBHOOKS: 409,
     Code.TOO_MANY_REQUESTS: 429,
     Code.INTERNAL: 500,
     Code.UNAVAILABLE: 503,
@@ -81,7 +108,7 @@ class ProblemError(Exception):
         self.errors = errors
         self.headers = headers or {}
 
-    def response(self) -> Response:
+    def body(self) -> bytes:
         status = STATUS[self.code]
         body: dict[str, Any] = {
             "type": TYPE_PREFIX + self.code,
@@ -92,7 +119,11 @@ class ProblemError(Exception):
         }
         if self.errors:
             body["errors"] = self.errors
-        response = Response(json.dumps(body), status, content_type="application/problem+json")
+        return json.dumps(body).encode()
+
+    def response(self) -> Response:
+        status = STATUS[self.code]
+        response = Response(self.body(), status, content_type=PROBLEM_TYPE)
         response.headers.update(self.headers)
         if status in (429, 503):
             response.headers["Retry-After"] = str(RETRY_AFTER_S)
@@ -112,7 +143,7 @@ _DETAIL = {
     Code.BODY_TOO_LONG: "the body is too long",
     Code.NOT_JSON: "send application/json",
     Code.INTERNAL: "this is recorded under the request's id",
-    Code.UNAVAILABLE: "with an Idempotency-Key ask again; without one look first what was done",
+    Code.UNAVAILABLE: "ask again, with the same Idempotency-Key",
 }
 
 

@@ -1,4 +1,4 @@
-"""The four endpoints of a terminal. Bodies are COSE_Sign1; see ``docs/protocol.md``."""
+"""The endpoints of a terminal. Bodies are COSE_Sign1; see ``docs/protocol.md``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from service.authorize import Authorizer
 from service.clock import unix_ms
+from service.decisions import Decided
 from service.errors import Unavailable
 from service.http.metrics import Metrics
 from service.stages import Refused
@@ -27,6 +28,8 @@ _STATUS = {
     Denial.SIGNATURE_INVALID: 401,
     Denial.TERMINAL_REVOKED: 403,
     Denial.ATTEMPT_ID_REUSED: 409,
+    Denial.RECORDS_MISSING: 409,
+    Denial.RECORDS_CHANGED: 409,
     Denial.LIMIT_EXCEEDED: 422,
     None: 429,
 }
@@ -35,6 +38,11 @@ _STATUS = {
 @terminal_api.post("/terminals")
 def register() -> Response:
     return _answer(_authorizer().register, 201)
+
+
+@terminal_api.post("/payments")
+def next_payment() -> Response:
+    return _answer(_authorizer().next_payment, 200)
 
 
 @terminal_api.post("/challenges")
@@ -47,16 +55,43 @@ def challenge() -> Response:
 
 @terminal_api.post("/attempts")
 def authorize() -> Response:
+    return _decide(_authorizer().authorize)
+
+
+@terminal_api.post("/card-attempts")
+def authorize_card() -> Response:
+    return _decide(_authorizer().authorize_card)
+
+
+def _decide(act: Callable[[bytes], Decided | Refused]) -> Response:
+    def counted(body: bytes) -> Decided | Refused:
+        answer = act(body)
+        if not isinstance(answer, Refused):
+            _metrics().count_decision(answer)
+        return answer
+
     with _metrics().authorize_seconds.time():
-        answer = _answer(_authorizer().authorize, 200)
-    if answer.status_code == 200:
-        _metrics().count_decision(answer.get_data())
-    return answer
+        return _answer(counted, 200)
 
 
 @terminal_api.post("/confirmations")
 def confirm() -> Response:
     return _answer(_authorizer().confirm, 200)
+
+
+@terminal_api.post("/door-events")
+def take_events() -> Response:
+    return _answer(_authorizer().take_events, 200)
+
+
+@terminal_api.post("/door-beats")
+def stand() -> Response:
+    return _answer(_authorizer().stand, 200)
+
+
+@terminal_api.post("/door-bundles")
+def bundle() -> Response:
+    return _answer(_authorizer().bundle, 201)
 
 
 def _authorizer() -> Authorizer:

@@ -10,7 +10,7 @@ from service.http import models
 from service.http.api import bearer, database, operation, operations
 from service.http.models import PageQuery, TerminalPath, TerminalRequest
 from service.http.problems import Code, ProblemError, not_found
-from service.operators import records
+from service.operators import door_records, records
 from service.operators.pages import FIRST
 from service.operators.tokens import Scope
 from wire.messages import TerminalKind
@@ -69,5 +69,5 @@ def _require_place(conn: Connection[Row], body: TerminalRequest) -> None:
         raise not_found()
     if body.merchant is not None and records.find_merchant(conn, body.merchant) is None:
         raise not_found()
-    if body.door is not None and not records.door_exists(conn, body.door):
+    if body.door is not None and door_records.find_door(conn, body.door) is None:
         raise not_found()

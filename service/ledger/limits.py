@@ -74,6 +74,9 @@ class Limits:
         return cls(**ceilings, velocity=tuple(Velocity(**v) for v in fields.get("velocity", ())))
 
 
+UNLIMITED = Limits()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Windows:
     """When the windows that a moment lies in began, ms since 1970."""

@@ -33,6 +33,7 @@ class AccountKind(StrEnum):
     FEES = "fees"
     SUSPENSE = "suspense"
     FUNDING = "funding"
+    SOURCE = "source"
 
 
 class TransferKind(StrEnum):
@@ -137,6 +138,10 @@ class Party:
         return cls(AccountKind.CASSETTE, terminal.raw)
 
     @classmethod
+    def source(cls, account: AccountId) -> Self:
+        return cls(AccountKind.SOURCE, account.raw)
+
+    @classmethod
     def house(cls, kind: AccountKind, currency: str) -> Self:
         """The one account of this kind and currency: fees, suspense or funding."""
         return cls(kind, bytes(13) + currency.encode())
@@ -145,12 +150,24 @@ class Party:
 _SUSPENSE_SIDES = tuple(kind for kind in AccountKind if kind is not AccountKind.SUSPENSE)
 ROUTES: dict[TransferKind, frozenset[tuple[AccountKind, AccountKind]]] = {
     TransferKind.TOP_UP: frozenset({(AccountKind.FUNDING, AccountKind.WALLET)}),
-    TransferKind.PAYMENT: frozenset({(AccountKind.WALLET, AccountKind.MERCHANT)}),
-    TransferKind.WITHDRAWAL: frozenset({(AccountKind.WALLET, AccountKind.CASSETTE)}),
+    TransferKind.PAYMENT: frozenset(
+        {
+            (AccountKind.WALLET, AccountKind.MERCHANT),
+            (AccountKind.SOURCE, AccountKind.MERCHANT),
+        }
+    ),
+    TransferKind.WITHDRAWAL: frozenset(
+        {
+            (AccountKind.WALLET, AccountKind.CASSETTE),
+            (AccountKind.SOURCE, AccountKind.CASSETTE),
+        }
+    ),
     TransferKind.REFUND: frozenset(
         {
             (AccountKind.MERCHANT, AccountKind.WALLET),
             (AccountKind.CASSETTE, AccountKind.WALLET),
+            (AccountKind.MERCHANT, AccountKind.SOURCE),
+            (AccountKind.CASSETTE, AccountKind.SOURCE),
         }
     ),
     TransferKind.FEE: frozenset(

@@ -18,7 +18,7 @@ from __future__ import annotations
 from psycopg import Connection
 
 from service.db import Row
-from service.ledger.limits import Limits
+from service.ledger.limits import UNLIMITED, Limits
 from service.ledger.rules import (
     AccountKind,
     CloseRefusal,
@@ -29,7 +29,13 @@ from service.ledger.rules import (
     TransferState,
     Wallet,
 )
-from service.ledger.transfers import UNLIMITED, close, create_transfer, find_booked, read_wallet
+from service.ledger.transfers import (
+    close,
+    create_transfer,
+    find_booked,
+    read_wallet,
+    refuse_to_close,
+)
 from wire.denial import Denial
 from wire.ids import AccountId, MerchantId, TerminalId, TransferId
 from wire.money import Money
@@ -93,12 +99,16 @@ def pay(
     lives_ms: int | None = None,
     terminal: TerminalId | None = None,
     limits: Limits = UNLIMITED,
+    payer: AccountKind = AccountKind.WALLET,
 ) -> Denial | None:
-    """Reserves and posts in one step, or only reserves for ``lives_ms``; None where it did."""
+    """Reserves and posts in one step, or only reserves for ``lives_ms``; None where it did.
+
+    ``payer`` is the account's wallet or its source; what a source pays is only reserved.
+    """
     wanted = Transfer(
         transfer=transfer,
         kind=TransferKind.PAYMENT,
-        debit=Party.wallet(account),
+        debit=Party(payer, account.raw),
         credit=Party.merchant(merchant),
         money=money,
         lives_ms=lives_ms,
@@ -117,12 +127,13 @@ def hold(
     now_ms: int,
     expires_at_ms: int,
     limits: Limits = UNLIMITED,
+    payer: AccountKind = AccountKind.WALLET,
 ) -> Denial | None:
     """Reserves a withdrawal until it is posted, voided or expired; None where it did."""
     wanted = Transfer(
         transfer=transfer,
         kind=TransferKind.WITHDRAWAL,
-        debit=Party.wallet(account),
+        debit=Party(payer, account.raw),
         credit=Party.cassette(terminal),
         money=money,
         lives_ms=expires_at_ms - now_ms,
@@ -169,8 +180,9 @@ def late_cash_of(conn: Connection[Row], of: TransferId, transfer: TransferId) ->
     to the cassette. None where there is no such withdrawal, or it was posted.
     """
     row = conn.execute(
-        """SELECT owner, currency, amount_minor FROM transfers t
+        """SELECT owner, currency, coalesce(completed_minor, amount_minor) FROM transfers t
         JOIN ledger_accounts ON ledger_account_id = credit
+        LEFT JOIN attempts ON attempt_id = transfer_id
         WHERE transfer_id = %s AND t.kind = 'withdrawal' AND state IN ('voided', 'expired')""",
         (of.raw,),
     ).fetchone()
@@ -202,6 +214,19 @@ def void(conn: Connection[Row], transfer: TransferId, *, now_ms: int) -> CloseRe
     return close(conn, transfer, TransferState.VOIDED, now_ms)
 
 
+def keep(conn: Connection[Row], transfer: TransferId, *, now_ms: int) -> CloseRefusal | None:
+    """Leaves a hold as it is; refused as posting it now would be."""
+    return refuse_to_close(conn, transfer, TransferState.POSTED, now_ms)
+
+
+def release(conn: Connection[Row], transfer: TransferId, *, now_ms: int) -> CloseRefusal | None:
+    """Gives a hold back, in time or not; asking again for the same is no error."""
+    refusal = void(conn, transfer, now_ms=now_ms)
+    if refusal is CloseRefusal.EXPIRED:
+        return close(conn, transfer, TransferState.EXPIRED, now_ms)
+    return refusal
+
+
 def act_of(conn: Connection[Row], transfer: TransferId) -> bytes | None:
     """The leaf hash of the act that made a transfer, which may be an earlier one's."""
     row = conn.execute(
@@ -217,8 +242,8 @@ def is_withdrawal(conn: Connection[Row], transfer: TransferId) -> bool:
     return row is not None
 
 
-def expire_holds(conn: Connection[Row], *, now_ms: int) -> int:
-    """Gives back the holds whose time is over, at most a batch; returns how many.
+def expire_holds(conn: Connection[Row], *, now_ms: int) -> list[TransferId]:
+    """Gives back the holds whose time is over, at most a batch, and returns them.
 
     Holds that another transaction is closing are left to it.
     """
@@ -227,9 +252,10 @@ def expire_holds(conn: Connection[Row], *, now_ms: int) -> int:
         ORDER BY debit, transfer_id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED""",
         (now_ms, EXPIRE_BATCH_MAX),
     ).fetchall()
-    for (transfer,) in due:
-        close(conn, TransferId(transfer), TransferState.EXPIRED, now_ms)
-    return len(due)
+    over = [TransferId(transfer) for (transfer,) in due]
+    for transfer in over:
+        close(conn, transfer, TransferState.EXPIRED, now_ms)
+    return over
 
 
 def _find(conn: Connection[Row], party: Party) -> int | None:

@@ -1,7 +1,8 @@
 """The two steps of every transfer in PostgreSQL: it is created, and, where it was pending, closed.
 
 Guarantees: what is decided on is read after the locks were taken, and they are taken in one
-order: the transfer that is closed or referred to, the one wallet, the terminal's day.
+order: the transfer that is closed or referred to, the one wallet or source, the terminal's day.
+A transfer that a processor must hear of has its entry from the same moment.
 
 The caller must still commit; :mod:`service.ledger.store` has the words for both.
 """
@@ -13,8 +14,8 @@ from collections.abc import Mapping
 from psycopg import Connection, Cursor
 
 from service.db import Row
-from service.ledger import usage
-from service.ledger.limits import Limits, refuse_usage
+from service.ledger import sources, usage
+from service.ledger.limits import UNLIMITED, Limits, refuse_usage
 from service.ledger.rules import (
     AccountKind,
     Booked,
@@ -32,8 +33,6 @@ from service.ledger.rules import (
     refuse_transfer,
 )
 from wire.ids import TerminalId, TransferId
-
-UNLIMITED = Limits()
 
 
 def create_transfer(
@@ -85,7 +84,7 @@ def _keys(wanted: Transfer) -> tuple[bytes, str, bytes, str]:
 
 
 def _lock_wallet(conn: Connection[Row], wanted: Transfer) -> Cursor[Row]:
-    """Locks what is referred to, then the one wallet."""
+    """Locks what is referred to, then the one account that is a customer's."""
     if wanted.refers_to is not None:
         conn.execute(
             "SELECT 1 FROM transfers WHERE transfer_id = %s FOR NO KEY UPDATE",
@@ -93,13 +92,17 @@ def _lock_wallet(conn: Connection[Row], wanted: Transfer) -> Cursor[Row]:
         )
     return conn.execute(
         """SELECT currency, balance_minor, held_minor FROM ledger_accounts
-        WHERE (owner, kind) IN ((%s, %s), (%s, %s)) AND kind = 'wallet' FOR NO KEY UPDATE""",
+        WHERE (owner, kind) IN ((%s, %s), (%s, %s)) AND kind IN ('wallet', 'source')
+        FOR NO KEY UPDATE""",
         _keys(wanted),
     )
 
 
 def read_wallet(row: Row | None) -> Wallet | None:
-    return Wallet(currency=row[0], balance_minor=row[1], held_minor=row[2]) if row else None
+    """None for no row, and for a source: the processor knows what there is."""
+    if row is None or row[1] is None:
+        return None
+    return Wallet(currency=row[0], balance_minor=row[1], held_minor=row[2])
 
 
 def _answer_again(wanted: Transfer, content: bytes | None, refusal: str | None) -> Refusal | None:
@@ -180,11 +183,13 @@ def _book(
             act,
         ),
     )
+    sources.enter(conn, wanted, now_ms=now_ms)
     if posted:
         _insert_postings(conn, wanted.transfer, debit, credit, amount_minor)
 
 
 def _move(conn: Connection[Row], wallet: int, balance_minor: int, held_minor: int) -> None:
+    """Of a source this changes nothing: it keeps no balance."""
     conn.execute(
         """UPDATE ledger_accounts SET balance_minor = balance_minor + %s,
         held_minor = held_minor + %s WHERE ledger_account_id = %s""",
@@ -202,6 +207,19 @@ def _insert_postings(
     )
 
 
+_HOLD = """SELECT state, amount_minor, posted_minor, coalesce(expires_at_ms, 0), debit, credit
+    FROM transfers WHERE transfer_id = %s FOR NO KEY UPDATE"""
+
+
+def refuse_to_close(
+    conn: Connection[Row], transfer: TransferId, wanted: TransferState, now_ms: int
+) -> CloseRefusal | None:
+    """Why it would not be closed so; changes nothing, and locks it."""
+    row = conn.execute(_HOLD, (transfer.raw,)).fetchone()
+    held = _read_hold(row) if row else None
+    return refuse_close(held, wanted, amount_minor=None, now_ms=now_ms)
+
+
 def close(
     conn: Connection[Row],
     transfer: TransferId,
@@ -210,11 +228,7 @@ def close(
     wanted_minor: int | None = None,
 ) -> CloseRefusal | None:
     """Posts (``wanted_minor`` of) a pending transfer, voids or expires it; None where it did."""
-    row = conn.execute(
-        """SELECT state, amount_minor, posted_minor, coalesce(expires_at_ms, 0), debit, credit
-        FROM transfers WHERE transfer_id = %s FOR NO KEY UPDATE""",
-        (transfer.raw,),
-    ).fetchone()
+    row = conn.execute(_HOLD, (transfer.raw,)).fetchone()
     held = _read_hold(row) if row else None
     refusal = refuse_close(held, wanted, amount_minor=wanted_minor, now_ms=now_ms)
     if refusal or row is None or held is None or held.state is wanted:

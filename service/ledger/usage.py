@@ -11,7 +11,7 @@ from psycopg import Connection
 
 from service.db import Row
 from service.ledger.limits import DAY_MS, Limits, Turnover, Usage, Windows
-from service.ledger.rules import Party, Transfer
+from service.ledger.rules import Party, Transfer, TransferKind
 from wire.ids import TerminalId
 
 # One row a window, in the order of the windows. The longest one's beginning bounds what is read,
@@ -31,6 +31,17 @@ _OF_PAYEE = """SELECT coalesce(sum(amount_minor) FILTER (WHERE day = %(day)s), 0
         WHERE day >= %(month)s AND credit = (
             SELECT ledger_account_id FROM ledger_accounts
             WHERE owner = %(owner)s AND kind = %(kind)s)) days"""
+
+
+def spent(conn: Connection[Row], debit: Party, kind: TransferKind, *, now_ms: int) -> Turnover:
+    """What an account moved in the windows that ``now_ms`` lies in, to be shown: without a lock
+    it may be old the next moment."""
+    windows = Windows.at(now_ms)
+    since = [windows.day_ms - 1, windows.month_ms - 1]
+    day, month = conn.execute(
+        _OF_ACCOUNT, (since, kind, min(since), debit.owner, debit.kind)
+    ).fetchall()
+    return Turnover(day_minor=day[1], month_minor=month[1])
 
 
 def ask(

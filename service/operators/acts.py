@@ -6,33 +6,31 @@ run on the service's own machine, and the API gives ``actor``, the token that it
 
 from __future__ import annotations
 
-import os
 from collections.abc import Set
-from dataclasses import dataclass
 from enum import StrEnum
 
 from psycopg import Connection
 
-from service.access import store as access
-from service.access.rules import Grant
-from service.audit import log
-from service.audit.leaf import ActLeaf
-from service.audit.merkle import leaf_hash
-from service.clock import Clock, unix_ms
-from service.db import Database, Row
+from service.customers import sign_in
+from service.db import Row
 from service.enrolment import accounts
-from service.keys import KeyRing
-from service.ledger import rules
+from service.events import announce_transfer
+from service.funding.processor import Processors, Source, SourceRefused
+from service.funding.sources import processor_of, seal_source
+from service.ledger import rules, sources
 from service.ledger import store as ledger
 from service.ledger.rules import AccountKind, Transfer
-from service.ledger.transfers import create_transfer
+from service.ledger.sources import StoredSource
 from service.operators import records, tokens
+from service.operators.access_acts import AccessActs
 from service.operators.tokens import ApiToken, Scope, TokenId
 from service.terminals import registration
 from service.terminals import store as terminals
 from service.terminals.store import Terminal
+from service.verification.pin import PinHasher, is_pin
+from service.webhooks.outbox import EventKind
 from wire.denial import Denial
-from wire.ids import AccountId, DoorId, Id, MerchantId, TerminalId, TransferId
+from wire.ids import AccountId, DoorId, MerchantId, TerminalId, TransferId
 from wire.messages import TerminalKind
 from wire.money import Money
 
@@ -43,17 +41,17 @@ class Refusal(StrEnum):
     ACCOUNT_UNKNOWN = "account_unknown"
     ACCOUNT_ERASED = "account_erased"
     TRANSFER_ID_REUSED = "transfer_id_reused"
+    PIN_NOT_SET = "pin_not_set"
+    PIN_NOT_ACCEPTED = "pin_not_accepted"
+    PROCESSOR_MISSING = "processor_missing"
+    SOURCE_NOT_ACCEPTED = "source_not_accepted"
 
 
 _OF_LEDGER = {rules.Refusal.TRANSFER_ID_REUSED: Refusal.TRANSFER_ID_REUSED}
 
 
-@dataclass(frozen=True, slots=True)
-class Operations:
-    database: Database
-    keys: KeyRing
-    clock: Clock = unix_ms
-    actor: TokenId | None = None
+class Operations(AccessActs):
+    __slots__ = ()
 
     def add_merchant(self, name: str, currency: str) -> MerchantId:
         merchant = MerchantId.new()
@@ -66,13 +64,6 @@ class Operations:
             ledger.open_merchant(conn, merchant, currency)
             self._record(conn, "merchant.add", merchant)
         return merchant
-
-    def add_door(self, name: str) -> DoorId:
-        door = DoorId.new()
-        with self.database.transaction() as conn:
-            access.add_door(conn, access.Door(door=door, name=name), now_ms=self.clock())
-            self._record(conn, "door.add", door)
-        return door
 
     def add_terminal(
         self,
@@ -110,11 +101,33 @@ class Operations:
             self._record(conn, "terminal.add", terminal.terminal)
         return terminal.terminal, code
 
+    def renew_code(self, terminal: TerminalId) -> str | None:
+        """A new registration code, shown only now; None for one that waits for none."""
+        code = registration.new_code(self.keys.signing.public)
+        with self.database.transaction() as conn:
+            done = terminals.renew_code(
+                conn,
+                terminal,
+                code_hash=registration.code_hash(code, self.keys.claims),
+                code_expires_at_ms=self.clock() + registration.CODE_TTL_MS,
+            )
+            if done:
+                self._record(conn, "terminal.renew-code", terminal)
+        return code if done else None
+
     def revoke_terminal(self, terminal: TerminalId) -> bool:
         with self.database.transaction() as conn:
             done = terminals.revoke(conn, terminal, now_ms=self.clock())
             if done:
                 self._record(conn, "terminal.revoke", terminal)
+        return done
+
+    def accept_camera(self, terminal: TerminalId) -> bool:
+        """Pins the terminal to the camera of its next live attempt; False where none is pinned."""
+        with self.database.transaction() as conn:
+            done = terminals.unpin_camera(conn, terminal)
+            if done:
+                self._record(conn, "terminal.accept-camera", terminal)
         return done
 
     def top_up(
@@ -152,7 +165,10 @@ class Operations:
             wanted = ledger.refund_of(conn, of, wanted_id, money)
             if wanted is None:
                 return rules.Refusal.REFERENCE_UNKNOWN
-            return self._move(conn, "transfer.refund", of, wanted)
+            refusal = self._move(conn, "transfer.refund", of, wanted)
+            if refusal is None:
+                announce_transfer(conn, of, EventKind.REFUNDED, now_ms=self.clock())
+            return refusal
 
         return self.database.run(work)
 
@@ -170,16 +186,6 @@ class Operations:
 
         return self.database.run(work)
 
-    def _move(
-        self, conn: Connection[Row], act: str, subject: Id, wanted: Transfer
-    ) -> rules.Refusal | None:
-        """The transfer with its leaf; a transfer that was made before keeps the leaf it has."""
-        leaf = self._leaf(act, subject, wanted)
-        refusal = create_transfer(conn, wanted, now_ms=self.clock(), act=leaf_hash(leaf))
-        if ledger.act_of(conn, wanted.transfer) == leaf_hash(leaf):
-            log.append(conn, leaf)
-        return refusal
-
     def set_account(self, account: AccountId, *, active: bool) -> bool:
         with self.database.transaction() as conn:
             done = accounts.set_state(conn, account, active=active)
@@ -187,24 +193,76 @@ class Operations:
                 self._record(conn, "account.resume" if active else "account.suspend", account)
         return done
 
+    def unlock_pin(self, account: AccountId) -> bool:
+        with self.database.transaction() as conn:
+            done = accounts.unlock_pin(conn, account)
+            if done:
+                self._record(conn, "account.unlock-pin", account)
+        return done
+
     def erase_account(self, account: AccountId) -> bytes | None:
         """Returns the leaf hash of the erasure; None for unknown or erased accounts."""
         with self.database.transaction() as conn:
             if not accounts.erase(conn, account):
                 return None
-            return self._record(conn, "account.erase", account)
+            sources.detach(conn, account)
+            sign_in.forget(conn, account)
+            leaf_hash = self._record(conn, "account.erase", account)
+            accounts.keep_erasure(conn, account, leaf_hash)
+        return leaf_hash
 
-    def grant(self, account: AccountId, door: DoorId, grant: Grant) -> None:
-        with self.database.transaction() as conn:
-            access.set_grant(conn, account, door, grant)
-            self._record(conn, "door.grant", account)
+    def attach_source(
+        self, account: AccountId, source: Source, processors: Processors
+    ) -> Refusal | None:
+        """Has an account's outside money pay from now on, in the wallet's currency.
 
-    def revoke_grant(self, account: AccountId, door: DoorId) -> bool:
+        Raises :class:`Unavailable` where its processor does not answer.
+        """
+        processor = processors.get(processor_of(source))
+        if processor is None:
+            return Refusal.PROCESSOR_MISSING
         with self.database.transaction() as conn:
-            done = access.revoke_grant(conn, account, door)
+            state = records.account_state(conn, account)
+        if state in (None, "erased"):
+            return Refusal.ACCOUNT_ERASED if state else Refusal.ACCOUNT_UNKNOWN
+        try:
+            kept = processor.attach(account, source)
+        except SourceRefused:
+            return Refusal.SOURCE_NOT_ACCEPTED
+        with self.database.transaction() as conn:
+            wrapped, wallet = accounts.lock_key(conn, account), ledger.wallet_of(conn, account)
+            data_key = self.keys.unwrap(wrapped, account) if wrapped else None
+            if data_key is None or wallet is None:
+                return Refusal.ACCOUNT_ERASED
+            stored = StoredSource(
+                processor=processor_of(kept), sealed=seal_source(kept, account, data_key)
+            )
+            sources.attach(conn, account, stored, wallet.currency, now_ms=self.clock())
+            self._record(conn, "account.attach-source", account)
+        return None
+
+    def detach_source(self, account: AccountId) -> bool:
+        """Has the account's own wallet pay again; what was begun is brought to its end."""
+        with self.database.transaction() as conn:
+            done = sources.detach(conn, account)
             if done:
-                self._record(conn, "door.revoke", account)
+                self._record(conn, "account.detach-source", account)
         return done
+
+    def set_duress_pin(self, account: AccountId, pin: str | None) -> Refusal | None:
+        """A second PIN that does what the first does, and calls for help; None takes it away."""
+        pins = PinHasher(self.keys.pins)
+        with self.database.transaction() as conn:
+            own = accounts.pin_hash_of(conn, account)
+            if pin is not None and own is None:
+                return Refusal.PIN_NOT_SET
+            if pin is not None and (not is_pin(pin) or pins.verify(own, pin, account)):
+                return Refusal.PIN_NOT_ACCEPTED
+            hashed = None if pin is None else pins.hash(pin, account)
+            if not accounts.set_duress_hash(conn, account, hashed):
+                return Refusal.PIN_NOT_SET
+            self._record(conn, "account.duress-pin", account)
+        return None
 
     def add_token(
         self, name: str, scopes: Set[Scope], *, merchant: MerchantId | None, days: int
@@ -238,17 +296,3 @@ class Operations:
             if done:
                 self._record(conn, "token.revoke", token)
         return done
-
-    def _record(self, conn: Connection[Row], act: str, subject: Id) -> bytes:
-        return log.append(conn, self._leaf(act, subject))
-
-    def _leaf(self, act: str, subject: Id, moved: Transfer | None = None) -> bytes:
-        return ActLeaf(
-            at_ms=self.clock(),
-            act=act,
-            subject=str(subject),
-            nonce=os.urandom(16),
-            actor=str(self.actor) if self.actor else None,
-            transfer=moved.transfer if moved else None,
-            content=moved.content if moved else None,
-        ).encode()

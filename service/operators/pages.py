@@ -6,7 +6,7 @@ of the last row, by an index; rows that come in meanwhile make none appear twice
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, LiteralString, TypeVar
 
@@ -77,3 +77,12 @@ def page(
         items=[read(row) for row in rows],
         next=Cursor(rows[-1][0], bytes(rows[-1][1])) if more else None,
     )
+
+
+def walk(read: Callable[[Cursor], Page[T]]) -> Iterator[T]:
+    """The items of all pages; ``read`` gets the page after a cursor."""
+    after: Cursor | None = FIRST
+    while after is not None:
+        found = read(after)
+        yield from found.items
+        after = found.next

@@ -7,6 +7,7 @@ query to what belongs to that merchant.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import LiteralString
 
 from psycopg import Connection
 
@@ -14,7 +15,15 @@ from service.db import Row
 from service.operators.pages import Cursor, Page, page
 from wire import envelope
 from wire.denial import Denial, Reason
-from wire.ids import AccountId, AttemptId, DoorId, MerchantId, TerminalId, TransferId
+from wire.ids import (
+    AccountId,
+    AttemptId,
+    DoorId,
+    MerchantId,
+    PaymentIntentId,
+    TerminalId,
+    TransferId,
+)
 from wire.messages import Decision, PaymentContext, Purpose, TerminalKind
 from wire.money import Money
 
@@ -44,23 +53,6 @@ class TerminalRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DoorRecord:
-    door: DoorId
-    name: str
-    created_at_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrantRecord:
-    door: DoorId
-    account: AccountId
-    schedule: str
-    time_zone: str
-    valid_from_ms: int
-    valid_until_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MerchantRecord:
     merchant: MerchantId
     name: str
@@ -70,8 +62,13 @@ class MerchantRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentRecord:
+    """``amount_minor`` is what was approved, ``posted_minor`` what moved of it."""
+
     attempt: AttemptId
+    payment_intent: PaymentIntentId | None
     amount_minor: int
+    posted_minor: int
+    refunded_minor: int
     currency: str
     order: str
     state: str
@@ -91,6 +88,24 @@ class AttemptRecord:
     account: AccountId | None
     leaf_hash: str
     decided_at_ms: int
+
+    @classmethod
+    def of_row(cls, row: Row) -> AttemptRecord:
+        """Of the columns decided_at_ms, attempt_id, terminal_id, purpose, denial, account_id and
+        leaf_hash."""
+        decided_at_ms, raw, terminal, purpose, text, account, leaf_hash = row
+        denial = Denial(text) if text else None
+        return cls(
+            attempt=AttemptId(raw),
+            terminal=TerminalId(terminal),
+            purpose=Purpose(purpose).name.lower(),
+            outcome="denied" if denial else "approved",
+            reason=denial.reason if denial else None,
+            denial=denial,
+            account=AccountId(account) if account else None,
+            leaf_hash=bytes(leaf_hash).hex(),
+            decided_at_ms=decided_at_ms,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,43 +195,6 @@ def list_terminals(
     return page(conn, query, wanted, after=after, limit=limit, read=_terminal)
 
 
-def _door(row: Row) -> DoorRecord:
-    return DoorRecord(door=DoorId(row[1]), name=row[2], created_at_ms=row[0])
-
-
-def door_exists(conn: Connection[Row], door: DoorId) -> bool:
-    row = conn.execute("SELECT 1 FROM doors WHERE door_id = %s", (door.raw,)).fetchone()
-    return row is not None
-
-
-def list_doors(conn: Connection[Row], *, after: Cursor, limit: int) -> Page[DoorRecord]:
-    query = """SELECT created_at_ms, door_id, name FROM doors
-        WHERE (created_at_ms, door_id) < (%(at)s, %(id)s)
-        ORDER BY created_at_ms DESC, door_id DESC LIMIT %(limit)s"""
-    return page(conn, query, {}, after=after, limit=limit, read=_door)
-
-
-def list_grants(
-    conn: Connection[Row], door: DoorId, *, after: Cursor, limit: int
-) -> Page[GrantRecord]:
-    """Those that begin last come first."""
-    query = """SELECT valid_from_ms, account_id, schedule, time_zone, valid_until_ms FROM grants
-        WHERE door_id = %(door)s AND (valid_from_ms, account_id) < (%(at)s, %(id)s)
-        ORDER BY valid_from_ms DESC, account_id DESC LIMIT %(limit)s"""
-
-    def read(row: Row) -> GrantRecord:
-        return GrantRecord(
-            door=door,
-            account=AccountId(row[1]),
-            schedule=row[2],
-            time_zone=row[3],
-            valid_from_ms=row[0],
-            valid_until_ms=row[4],
-        )
-
-    return page(conn, query, {"door": door.raw}, after=after, limit=limit, read=read)
-
-
 _MERCHANT = """SELECT created_at_ms, merchant_id, name, currency FROM merchants
     WHERE (%(merchant)s::bytea IS NULL OR merchant_id = %(merchant)s) """
 
@@ -248,7 +226,10 @@ def list_payments(
     conn: Connection[Row], merchant: MerchantId, *, after: Cursor, limit: int
 ) -> Page[PaymentRecord]:
     """The order is the one that the signed decision names."""
-    query = """SELECT t.created_at_ms, transfer_id, amount_minor, currency, state, decision
+    query = """SELECT t.created_at_ms, transfer_id, amount_minor, currency, state, decision,
+            CASE WHEN state = 'posted' THEN coalesce(posted_minor, amount_minor) ELSE 0 END,
+            (SELECT coalesce(sum(r.amount_minor), 0)::bigint FROM transfers r
+                WHERE r.refers_to = t.transfer_id AND r.kind = 'refund')
         FROM transfers t JOIN ledger_accounts l ON l.ledger_account_id = t.credit
         JOIN attempts ON attempt_id = transfer_id
         WHERE t.credit = (SELECT ledger_account_id FROM ledger_accounts
@@ -260,13 +241,16 @@ def list_payments(
 
 
 def _payment(row: Row) -> PaymentRecord:
-    at_ms, raw, amount_minor, currency, state, decision = row
+    at_ms, raw, amount_minor, currency, state, decision, posted_minor, refunded_minor = row
     context = envelope.parse(bytes(decision), Decision).message.context
     if not isinstance(context, PaymentContext):
         raise RuntimeError("a payment whose decision is of another purpose")
     return PaymentRecord(
         attempt=AttemptId(raw),
+        payment_intent=context.intent,
         amount_minor=amount_minor,
+        posted_minor=posted_minor,
+        refunded_minor=refunded_minor,
         currency=currency,
         order=context.order,
         state=state,
@@ -274,54 +258,56 @@ def _payment(row: Row) -> PaymentRecord:
     )
 
 
-_DECIDED = """SELECT decided_at_ms, attempt_id, terminal_id, purpose, denial, account_id,
-    leaf_hash FROM attempts WHERE (decided_at_ms, attempt_id) < (%(at)s, %(id)s)
-    AND (%(purpose)s::int IS NULL OR purpose = %(purpose)s)
-    AND (%(approved)s::bool IS NULL OR (denial IS NULL) = %(approved)s) """
-_NEWEST = " ORDER BY decided_at_ms DESC, attempt_id DESC LIMIT %(limit)s"
-_ATTEMPTS = _DECIDED + _NEWEST
-_ATTEMPTS_OF = f"""SELECT newest.* FROM terminals t
-    CROSS JOIN LATERAL ({_DECIDED} AND terminal_id = t.terminal_id {_NEWEST}) newest
-    WHERE (%(merchant)s::bytea IS NULL OR t.merchant_id = %(merchant)s)
-    AND (%(terminal)s::bytea IS NULL OR t.terminal_id = %(terminal)s) {_NEWEST}"""  # noqa: S608
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which attempts; None does not narrow."""
+
+    merchant: MerchantId | None = None
+    terminal: TerminalId | None = None
+    account: AccountId | None = None
+    purpose: Purpose | None = None
+    approved: bool | None = None
+    denial: Denial | None = None
+    from_ms: int = 0
+    until_ms: int = 2**62
+
+
+_NARROW: dict[str, LiteralString] = {
+    "terminal": " AND terminal_id = %(terminal)s",
+    "account": " AND account_id = %(account)s",
+    "purpose": " AND purpose = %(purpose)s",
+    "approved": " AND (denial IS NULL) = %(approved)s",
+    "denial": " AND denial = %(denial)s",
+}
+_NEWEST: LiteralString = " ORDER BY decided_at_ms DESC, attempt_id DESC LIMIT %(limit)s"
 
 
 def list_attempts(
-    conn: Connection[Row],
-    *,
-    merchant: MerchantId | None,
-    purpose: Purpose | None,
-    approved: bool | None,
-    terminal: TerminalId | None,
-    after: Cursor,
-    limit: int,
+    conn: Connection[Row], wanted: Wanted, *, after: Cursor, limit: int
 ) -> Page[AttemptRecord]:
-    """The newest of each terminal that is asked for, by its index, and of these the newest."""
-    narrowed = merchant is not None or terminal is not None
-    wanted = {
-        "merchant": _raw(merchant),
-        "purpose": purpose,
-        "approved": approved,
-        "terminal": terminal.raw if terminal else None,
+    """The newest first. Only what narrows stands in the query, so that each search finds its
+    index; of a merchant, the newest of each of its terminals, and of these the newest."""
+    query: LiteralString = """SELECT decided_at_ms, attempt_id, terminal_id, purpose, denial,
+        account_id, leaf_hash FROM attempts WHERE (decided_at_ms, attempt_id) < (%(at)s, %(id)s)
+        AND decided_at_ms >= %(from)s AND decided_at_ms < %(until)s"""
+    for name, condition in _NARROW.items():
+        if getattr(wanted, name) is not None:
+            query += condition
+    if wanted.merchant is not None:
+        query = f"""SELECT newest.* FROM terminals t
+            CROSS JOIN LATERAL ({query} AND terminal_id = t.terminal_id {_NEWEST}) newest
+            WHERE t.merchant_id = %(merchant)s"""  # noqa: S608
+    values = {
+        "merchant": _raw(wanted.merchant),
+        "terminal": wanted.terminal.raw if wanted.terminal else None,
+        "account": wanted.account.raw if wanted.account else None,
+        "purpose": wanted.purpose,
+        "approved": wanted.approved,
+        "denial": wanted.denial,
+        "from": wanted.from_ms,
+        "until": wanted.until_ms,
     }
-    query = _ATTEMPTS_OF if narrowed else _ATTEMPTS
-    return page(conn, query, wanted, after=after, limit=limit, read=_attempt)
-
-
-def _attempt(row: Row) -> AttemptRecord:
-    decided_at_ms, raw, terminal, purpose, text, account, leaf_hash = row
-    denial = Denial(text) if text else None
-    return AttemptRecord(
-        attempt=AttemptId(raw),
-        terminal=TerminalId(terminal),
-        purpose=Purpose(purpose).name.lower(),
-        outcome="denied" if denial else "approved",
-        reason=denial.reason if denial else None,
-        denial=denial,
-        account=AccountId(account) if account else None,
-        leaf_hash=bytes(leaf_hash).hex(),
-        decided_at_ms=decided_at_ms,
-    )
+    return page(conn, query + _NEWEST, values, after=after, limit=limit, read=AttemptRecord.of_row)
 
 
 def find_transfer(conn: Connection[Row], transfer: TransferId) -> TopUp | TransferId | None:
@@ -350,6 +336,18 @@ def list_entries(
         (start, limit),
     ).fetchall()
     return [(position, bytes(leaf), bytes(digest)) for position, leaf, digest in rows]
+
+
+def measure_entries(conn: Connection[Row]) -> tuple[int, int, int]:
+    """How many entries have a position, and how many digits and bytes their positions and leaves
+    have together. Reads the whole log, so it may take a minute."""
+    conn.execute("SET LOCAL statement_timeout = '60s'")
+    row = conn.execute(
+        """SELECT count(*), coalesce(sum(length(position::text)), 0)::bigint,
+        coalesce(sum(octet_length(leaf)), 0)::bigint FROM audit_entries
+        WHERE position IS NOT NULL"""
+    ).fetchone()
+    return (int(row[0]), int(row[1]), int(row[2])) if row else (0, 0, 0)
 
 
 def _raw(merchant: MerchantId | None) -> bytes | None:

@@ -37,6 +37,8 @@ class Scope(StrEnum):
 
     ACCOUNTS_READ = "accounts:read"
     ACCOUNTS_WRITE = "accounts:write"
+    ALARMS_READ = "alarms:read"
+    ALARMS_WRITE = "alarms:write"
     ATTEMPTS_READ = "attempts:read"
     AUDIT_READ = "audit:read"
     DOORS_READ = "doors:read"
@@ -44,8 +46,13 @@ class Scope(StrEnum):
     MERCHANTS_READ = "merchants:read"
     MERCHANTS_WRITE = "merchants:write"
     PAYMENTS_READ = "payments:read"
+    PAYMENTS_WRITE = "payments:write"
+    REFUNDS_WRITE = "refunds:write"
+    SETTLEMENTS_READ = "settlements:read"
     TERMINALS_READ = "terminals:read"
     TERMINALS_WRITE = "terminals:write"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
 
 
 MERCHANT_SCOPES = frozenset(
@@ -53,8 +60,13 @@ MERCHANT_SCOPES = frozenset(
         Scope.ATTEMPTS_READ,
         Scope.MERCHANTS_READ,
         Scope.PAYMENTS_READ,
+        Scope.PAYMENTS_WRITE,
+        Scope.REFUNDS_WRITE,
+        Scope.SETTLEMENTS_READ,
         Scope.TERMINALS_READ,
         Scope.TERMINALS_WRITE,
+        Scope.WEBHOOKS_READ,
+        Scope.WEBHOOKS_WRITE,
     }
 )
 

@@ -2,7 +2,8 @@
 
 Guarantee: only a report of the challenge's own plan, carried out in order, no faster than
 people react and the screen shows colours, and within the time that passed since the challenge
-was issued, at the level asked for, is let through. The frames themselves are the terminal's:
+was issued, at the level asked for, from the camera that the terminal is pinned to, is let
+through. The frames themselves are the terminal's:
 a terminal that lies is a stolen key, not a stolen face, and is revoked.
 """
 
@@ -31,9 +32,17 @@ PASSIVE_CUE = "passive"
 
 
 def check_report(
-    report: LivenessReport, *, plan: LivenessPlan, level: Level, elapsed_ms: int
+    report: LivenessReport,
+    *,
+    plan: LivenessPlan,
+    level: Level,
+    elapsed_ms: int,
+    camera: bytes | None,
 ) -> Denial | None:
-    """``elapsed_ms``: from the challenge's issue to the evidence's arrival."""
+    """``elapsed_ms``: from the challenge's issue to the evidence's arrival; ``camera``: the
+    digest that the terminal is pinned to, None before its first live report."""
+    if camera is not None and not compare_digest(report.camera, camera):
+        return Denial.CAMERA_CHANGED
     if level is Level.NONE:
         return None
     if not compare_digest(report.plan_digest, plan.digest) or report.level is not level:

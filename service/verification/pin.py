@@ -1,8 +1,8 @@
 """The second factor: a PIN of 4 to 12 digits, kept as peppered argon2id.
 
-Guarantee: :meth:`PinHasher.verify` costs the same whether the account has a PIN, has
-another PIN, or does not exist. Parameters: OWASP's argon2id minimum (19 MiB, 2 passes),
-RFC 9106.
+Guarantee: :meth:`PinHasher.refuse` costs the same whether the account has a PIN, has
+another PIN, or does not exist, and whether a PIN was sent, or one of the wrong length.
+Parameters: OWASP's argon2id minimum (19 MiB, 2 passes), RFC 9106.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from base64 import b64encode
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from wire.denial import Denial
 from wire.ids import AccountId
 
 DIGITS_MIN, DIGITS_MAX = 4, 12
@@ -31,6 +32,19 @@ class PinHasher:
 
     def hash(self, pin: str, account: AccountId) -> str:
         return self._argon.hash(self._peppered(pin, account))
+
+    def judge(
+        self, stored: str | None, duress: str | None, pin: str | None, account: AccountId
+    ) -> tuple[Denial | None, bool]:
+        """Why ``pin`` is not the account's, and whether it is the one that calls for help.
+
+        After the same work in every case: both hashes are tried.
+        """
+        own = self.verify(stored, pin or "", account)
+        helped = self.verify(duress, pin or "", account)
+        if pin is None or not is_pin(pin):
+            return Denial.PIN_MISSING, False
+        return None if own or helped else Denial.PIN_WRONG, helped
 
     def verify(self, stored: str | None, pin: str, account: AccountId) -> bool:
         try:

@@ -13,16 +13,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from typing import Any
 
+from access.lockout import PIN_LOCKOUT, Lockout
 from face_engine.calibration import Calibration, CalibrationUnsupportedError
 from service.errors import Misconfigured
-from service.ledger.limits import Limits, default_limits
+from service.ledger.limits import UNLIMITED, Limits, default_limits
+from wire.denial import Denial
 from wire.messages import (
     MODELS_MAX,
+    NO_BIOMETRICS,
     Context,
+    Factor,
     Level,
     PaymentContext,
     Purpose,
@@ -34,7 +38,6 @@ from wire.money import MINOR_DIGITS
 
 TIERS_MAX = 8
 CAMERAS = ("camera", "stream")
-FOREVER_MS = 2**53 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,36 +61,9 @@ class Tier:
     def liveness(self) -> Level:
         return Level[self.level.upper()]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lockout:
-    """Consecutive failures, delays and the hard stop (NIST SP 800-63B-4, 3.2.2 and 3.2.3).
-
-    With presentation attack detection twice as many failures are allowed.
-    """
-
-    failures: int = 5
-    hard_stop: int = 50
-    first_delay_ms: int = 30_000
-    longest_delay_ms: int = 3_600_000
-
-    def __post_init__(self) -> None:
-        if any(type(number) is not int for number in astuple(self)):
-            raise ValueError("a lockout is made of whole numbers")
-        if not 1 <= self.failures <= 5 or not self.failures <= self.hard_stop <= 50:
-            raise ValueError("at most 5 failures before a delay, at most 50 before the hard stop")
-        if not 30_000 <= self.first_delay_ms <= self.longest_delay_ms:
-            raise ValueError("the first delay is at least 30 s")
-
-    def locked_until_ms(self, failures: int, *, level: Level, now_ms: int) -> int:
-        """When the account may try again after its ``failures``-th consecutive failure."""
-        factor = 2 if level > Level.NONE else 1
-        if failures >= self.hard_stop * factor:
-            return FOREVER_MS
-        over = failures - self.failures * factor
-        if over < 0:
-            return 0
-        return now_ms + min(self.first_delay_ms << min(over, 20), self.longest_delay_ms)
+    @property
+    def factor(self) -> Factor:
+        return Factor.FACE_PIN if self.pin else Factor.FACE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +73,15 @@ class Policy:
 
     ``packs`` names the model packs whose embeddings are accepted, best first: a face that is
     verified by a later one, and comes by an earlier one too, is enrolled under that as well.
+    ``without_face`` maps a purpose's name to the most that card or code and PIN may move, None
+    without limit; a purpose that it does not name is for faces only.
     """
 
     tiers: Mapping[str, tuple[Tier, ...]]
     limits: Mapping[str, Limits] = field(default_factory=default_limits)
     lockout: Lockout = field(default_factory=Lockout)
+    pin_lockout: Lockout = field(default_factory=lambda: PIN_LOCKOUT)
+    without_face: Mapping[str, int | None] = field(default_factory=dict)
     packs: tuple[str, ...] = ("open", "pip")
     sources: tuple[str, ...] = CAMERAS
     challenge_ttl_ms: int = 60_000
@@ -114,6 +94,7 @@ class Policy:
             raise ValueError("tiers name payment, withdrawal, entry and enrolment")
         if not set(self.limits) <= set(default_limits()):
             raise ValueError("limits name payment and withdrawal")
+        _check_without_face(self.without_face)
         for name, tiers in self.tiers.items():
             ends = [tier.up_to_minor for tier in tiers]
             if not 1 <= len(tiers) <= TIERS_MAX or None in ends[:-1]:
@@ -126,33 +107,36 @@ class Policy:
         if not self.sources or not set(self.sources) <= {
             name.lower() for name in Source.__members__
         }:
-            raise ValueError("sources are camera, stream, file, simulated")
+            raise ValueError("sources are camera, stream, file, simulated, browser")
         if type(self.challenge_ttl_ms) is not int or type(self.hold_ttl_ms) is not int:
             raise ValueError("times are whole milliseconds")
         if not 5_000 <= self.challenge_ttl_ms <= 300_000:
             raise ValueError("a challenge lives 5 s to 5 min")
         if not 30_000 <= self.hold_ttl_ms <= 3_600_000:
             raise ValueError("a hold lives 30 s to 1 h")
-        version = self.consent_version
-        if not 1 <= len(version) <= 40 or not version.isprintable() or version != version.strip():
-            raise ValueError("consent_version is printable text of 1 to 40 characters")
+        _check_consent(self.consent_version)
         if self.currency not in MINOR_DIGITS:
             raise ValueError("currency is an ISO 4217 code")
 
     def tier_for(self, context: Context) -> Tier | None:
         """The tier that a context falls in; None where its amount is above every tier."""
-        purpose = purpose_of(context)
-        amount = (
-            context.amount_minor if isinstance(context, PaymentContext | WithdrawalContext) else 0
-        )
+        purpose, amount = purpose_of(context), _amount_minor(context)
         for tier in self.tiers[purpose.name.lower()]:
             if tier.up_to_minor is None or amount <= tier.up_to_minor:
                 return tier
         return None
 
+    def refuse_card(self, context: Context) -> Denial | None:
+        """Whether, and up to what, card or code and PIN will do for a context."""
+        purpose = purpose_of(context).name.lower()
+        if purpose not in self.without_face:
+            return Denial.FACTOR_NOT_ALLOWED
+        most = self.without_face[purpose]
+        return Denial.LIMIT_EXCEEDED if most is not None and _amount_minor(context) > most else None
+
     def limits_for(self, context: Context) -> Limits:
         """What may be moved for a context; without limits where none are set."""
-        return self.limits.get(purpose_of(context).name.lower(), Limits())
+        return self.limits.get(purpose_of(context).name.lower(), UNLIMITED)
 
     def accepts(self, source: Source) -> bool:
         return source.name.lower() in self.sources
@@ -201,6 +185,8 @@ class Policy:
                     name: Limits.from_fields(limits) for name, limits in fields["limits"].items()
                 }
             fields["lockout"] = Lockout(**fields.get("lockout", {}))
+            if "pin_lockout" in fields:
+                fields["pin_lockout"] = Lockout(**fields["pin_lockout"])
             for name in ("packs", "sources"):
                 if name in fields:
                     fields[name] = tuple(fields[name])
@@ -209,9 +195,34 @@ class Policy:
             raise Misconfigured(f"not a policy: {error}") from error
 
 
+def _check_without_face(without_face: Mapping[str, int | None]) -> None:
+    if not set(without_face) <= {name.lower() for name in Purpose.__members__}:
+        raise ValueError("without_face names payment, withdrawal, entry and enrolment")
+    given = [most for most in without_face.values() if most is not None]
+    if any(type(most) is not int or most <= 0 for most in given):
+        raise ValueError("without_face has whole amounts above 0, or none")
+
+
+def _check_consent(version: str) -> None:
+    if not 1 <= len(version) <= 40 or not version.isprintable() or version != version.strip():
+        raise ValueError("consent_version is printable text of 1 to 40 characters")
+    if version == NO_BIOMETRICS:
+        raise ValueError(f"consent_version {NO_BIOMETRICS} stands for no consent")
+
+
+def _amount_minor(context: Context) -> int:
+    if isinstance(context, PaymentContext | WithdrawalContext):
+        return context.amount_minor
+    return 0
+
+
 def default_policy() -> Policy:
-    """DESIGN section 7: FMR 1e-4 everywhere; a PIN above 100.00 and at the ATM; limits."""
+    """DESIGN section 7: FMR 1e-4 everywhere; a PIN above 100.00 and at the ATM; limits.
+
+    Without a face up to 500.00 are paid and 200.00 drawn.
+    """
     return Policy(
+        without_face={"payment": 50_000, "withdrawal": 20_000, "entry": None, "enrolment": None},
         tiers={
             "payment": (
                 Tier(fmr=1e-4, level="standard", pin=False, up_to_minor=10_000),
@@ -220,5 +231,5 @@ def default_policy() -> Policy:
             "withdrawal": (Tier(fmr=1e-4, level="strict", pin=True, up_to_minor=100_000),),
             "entry": (Tier(fmr=1e-4, level="passive", pin=False),),
             "enrolment": (Tier(fmr=1e-4, level="standard", pin=False),),
-        }
+        },
     )

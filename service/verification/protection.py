@@ -99,7 +99,7 @@ def turn(vector: Vector, slot: Slot, transform_key: bytes) -> Vector:
     ``vector`` has shape (n,), n a power of two.
     """
     turned = vector.astype(np.float64)
-    for signs, order in _rounds(vector.size, slot, transform_key):
+    for signs, order in zip(*_rounds(vector.size, slot, transform_key), strict=True):
         turned = _hadamard(vector.size) @ (turned * signs)[order]
     return turned.astype(np.float32)
 
@@ -107,27 +107,23 @@ def turn(vector: Vector, slot: Slot, transform_key: bytes) -> Vector:
 def turn_back(turned: Vector, slot: Slot, transform_key: bytes) -> Vector:
     """Undoes :func:`turn`."""
     vector = turned.astype(np.float64)
-    for signs, order in reversed(_rounds(turned.size, slot, transform_key)):
+    signs, orders = _rounds(turned.size, slot, transform_key)
+    for sign, order in zip(signs[::-1], orders[::-1], strict=True):
         vector[order] = _hadamard(turned.size) @ vector
-        vector *= signs
+        vector *= sign
     return vector.astype(np.float32)
 
 
 def _rounds(
     size: int, slot: Slot, transform_key: bytes
-) -> list[tuple[NDArray[np.int16], NDArray[np.intp]]]:
-    """Each round's signs and permutation."""
+) -> tuple[NDArray[np.int8], NDArray[np.intp]]:
+    """The rounds' signs and permutations, each of shape (``ROUNDS``, ``size``)."""
     stream = shake_256(b"countenance/v1/transform" + transform_key + slot.label).digest(
         ROUNDS * size * 9
     )
-    chunks = [stream[part * size * 9 : (part + 1) * size * 9] for part in range(ROUNDS)]
-    return [
-        (
-            np.frombuffer(chunk[:size], np.uint8).astype(np.int16) % 2 * 2 - 1,
-            np.argsort(np.frombuffer(chunk[size:], "<u8"), kind="stable"),
-        )
-        for chunk in chunks
-    ]
+    chunks = np.frombuffer(stream, np.uint8).reshape(ROUNDS, size * 9)
+    signs = (chunks[:, :size] & 1).astype(np.int8) * 2 - 1
+    return signs, chunks[:, size:].copy().view("<u8").argsort(axis=1, kind="stable")
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from werkzeug.test import TestResponse
 
@@ -14,6 +15,8 @@ from wire.ids import MerchantId
 
 @dataclass
 class Client:
+    """Each POST has a new idempotency key, unless ``headers`` say otherwise."""
+
     house: House
     secret: str = field(repr=False)
     token: TokenId
@@ -26,10 +29,11 @@ class Client:
     def send(
         self, method: str, path: str, *, headers: dict[str, str] | None = None, **arguments: Any
     ) -> TestResponse:
+        key = {"Idempotency-Key": uuid4().hex} if method == "POST" else {}
         return self.house.client().open(
             path if path.startswith("/api") else f"/api/v1{path}",
             method=method,
-            headers={"Authorization": f"Bearer {self.secret}", **(headers or {})},
+            headers={"Authorization": f"Bearer {self.secret}", **key, **(headers or {})},
             **arguments,
         )
 

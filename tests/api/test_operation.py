@@ -68,7 +68,7 @@ def test_an_unforeseen_error_is_told_and_logged_by_type_only(
     def explode(*_: object, **__: object) -> None:
         raise KeyError("card:4711")
 
-    monkeypatch.setattr("service.operators.records.list_doors", explode)
+    monkeypatch.setattr("service.operators.door_records.list_doors", explode)
     answer = api.get("/doors")
     assert (answer.status_code, problem_of(answer)) == (500, "internal")
     assert "4711" not in answer.text + caplog.text

@@ -53,7 +53,10 @@ def test_payments_say_what_was_ordered_and_not_who_paid(house: House, api: Clien
     assert found == [
         {
             "attempt": str(decision.attempt),
+            "payment_intent": None,
             "amount_minor": 100 + number,
+            "posted_minor": 100 + number,
+            "refunded_minor": 0,
             "currency": "EUR",
             "order": "A-1",
             "state": "posted",

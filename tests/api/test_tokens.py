@@ -239,22 +239,24 @@ def test_a_top_up_is_booked_once_for_its_id(house: House, api: Client) -> None:
         (money, f"/accounts/{other}/top-ups"),
     ):
         answer = api.post(where, json=changed, headers=key)
-        assert (answer.status_code, problem_of(answer)) == (422, "transfer_id_reused")
+        assert (answer.status_code, problem_of(answer)) == (422, "idempotency_key_reused")
     assert api.get(f"/accounts/{account}").json["available_minor"] == 700
     assert [act.act for act in acts(house)].count("account.top-up") == 1
-    assert problem_of(api.post(path, json=money)) == "bad_request"
-    fresh = {"Idempotency-Key": str(TransferId.new())}
-    dollars = api.post(path, json={**money, "currency": "USD"}, headers=fresh)
+    for wrong in ("", "short", "x" * 65, "with a blank in it"):
+        answer = api.post(path, json=money, headers={"Idempotency-Key": wrong})
+        assert problem_of(answer) == "bad_request"
+    dollars = api.post(path, json={**money, "currency": "USD"})
     assert problem_of(dollars) == "currency_mismatch"
     for booked in range(9, -1, -1):
-        most = {"Idempotency-Key": str(TransferId.new())}
-        answer = api.post(path, json={**money, "amount_minor": 10**15}, headers=most)
+        answer = api.post(path, json={**money, "amount_minor": 10**15})
         assert (answer.status_code == 201) is (booked > 0)
     assert problem_of(answer) == "limit_exceeded"
     assert api.post(f"/accounts/{account}/erase").status_code == 200
-    assert problem_of(api.post(path, json=money, headers=fresh)) == "account_erased"
+    assert problem_of(api.post(path, json=money)) == "account_erased"
     assert problem_of(api.post(f"/accounts/{account}/erase")) == "account_erased"
     assert problem_of(api.post(f"/accounts/{account}/resume")) == "account_erased"
+    assert problem_of(api.post(f"/accounts/{account}/unlock-pin")) == "account_erased"
+    assert api.post(f"/accounts/{other}/unlock-pin").status_code == 200
     assert api.post(path, json=money, headers=key).status_code == 201
 
 

@@ -160,9 +160,9 @@ def test_the_ways_are_these() -> None:
     }
     assert ways == {
         "top_up": ["funding>wallet"],
-        "payment": ["wallet>merchant"],
-        "withdrawal": ["wallet>cassette"],
-        "refund": ["cassette>wallet", "merchant>wallet"],
+        "payment": ["source>merchant", "wallet>merchant"],
+        "withdrawal": ["source>cassette", "wallet>cassette"],
+        "refund": ["cassette>source", "cassette>wallet", "merchant>source", "merchant>wallet"],
         "fee": ["merchant>fees", "wallet>fees"],
         "payout": ["merchant>funding", "wallet>funding"],
     }
@@ -311,6 +311,7 @@ def test_a_top_up_comes_from_the_funding_of_its_currency() -> None:
     assert made.debit == Party(AccountKind.FUNDING, bytes(13) + b"EUR")
     assert refuse_transfer(made, KNOWN) is None
     assert Party.cassette(TerminalId(b"t" * 16)) == Party(AccountKind.CASSETTE, b"t" * 16)
+    assert Party.source(AccountId(b"s" * 16)) == Party(AccountKind.SOURCE, b"s" * 16)
 
 
 def test_the_available_money_is_what_is_not_held() -> None:

@@ -14,16 +14,6 @@ from service.verification.liveness import (
     REACTION_MS_MIN,
     check_report,
 )
-from service.verification.plan import (
-    COLOURS,
-    COLOURS_AT,
-    MOVES,
-    STEPS_AT,
-    TURNS,
-    draw_plan,
-    move_orders,
-    plans_at,
-)
 from wire.denial import Denial
 from wire.messages import (
     ColourTiming,
@@ -33,10 +23,21 @@ from wire.messages import (
     LivenessReport,
     StepTiming,
 )
+from wire.plan import (
+    COLOURS,
+    COLOURS_AT,
+    MOVES,
+    STEPS_AT,
+    TURNS,
+    draw_plan,
+    move_orders,
+    plans_at,
+)
 
 NONCE = b"n" * 32
 PLAN = draw_plan(NONCE, Level.STANDARD)
 ELAPSED_MS = 8_000
+CAMERA = b"c" * 32
 
 
 def honest(level: Level = Level.STANDARD, *, colours: bool = True) -> LivenessReport:
@@ -58,6 +59,7 @@ def honest(level: Level = Level.STANDARD, *, colours: bool = True) -> LivenessRe
             ColourTiming(colour=colour, shown_ms=moved_ms + COLOUR_MS_MIN * index)
             for index, colour in enumerate(plan.colours)
         ),
+        camera=CAMERA,
     )
 
 
@@ -66,7 +68,17 @@ def cue(name: str, outcome: LivenessOutcome) -> CueScore:
 
 
 def check(report: LivenessReport, level: Level = Level.STANDARD) -> Denial | None:
-    return check_report(report, plan=draw_plan(NONCE, level), level=level, elapsed_ms=ELAPSED_MS)
+    return check_report(
+        report, plan=draw_plan(NONCE, level), level=level, elapsed_ms=ELAPSED_MS, camera=None
+    )
+
+
+@pytest.mark.parametrize("level", Level)
+def test_another_camera_than_the_pinned_one_is_refused_first(level: Level) -> None:
+    plan = draw_plan(NONCE, level)
+    report = replace(honest(level), outcome=LivenessOutcome.ATTACK)
+    found = check_report(report, plan=plan, level=level, elapsed_ms=0, camera=bytes(32))
+    assert found is Denial.CAMERA_CHANGED
 
 
 @pytest.mark.parametrize("level", Level)
@@ -146,7 +158,9 @@ def test_what_ends_after_the_evidence_arrived_is_refused() -> None:
     ends_ms = honest().colours[-1].shown_ms + COLOUR_MS_MIN
 
     def at(elapsed_ms: int) -> Denial | None:
-        return check_report(honest(), plan=PLAN, level=Level.STANDARD, elapsed_ms=elapsed_ms)
+        return check_report(
+            honest(), plan=PLAN, level=Level.STANDARD, elapsed_ms=elapsed_ms, camera=CAMERA
+        )
 
     assert at(ends_ms - CLOCK_TOLERANCE_MS) is None
     assert at(ends_ms - CLOCK_TOLERANCE_MS - 1) is Denial.LIVENESS_PLAN_CHANGED
@@ -158,7 +172,9 @@ def test_without_colours_one_more_move_is_asked(level: Level) -> None:
     assert plan.colours == ()
     assert len(plan.steps) == STEPS_AT[level] + 1
     report = honest(level, colours=False)
-    assert check_report(report, plan=plan, level=level, elapsed_ms=ELAPSED_MS) is None
+    assert (
+        check_report(report, plan=plan, level=level, elapsed_ms=ELAPSED_MS, camera=CAMERA) is None
+    )
 
 
 def test_the_passive_level_takes_a_live_passive_cue_instead_of_the_plan() -> None:

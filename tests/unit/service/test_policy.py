@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from access.lockout import FOREVER_MS, Lockout
 from face_engine.calibration import Calibration
 from service.errors import Misconfigured
-from service.verification.policy import FOREVER_MS, Lockout, Policy, default_policy
+from service.verification.policy import Policy, default_policy
 from wire.ids import DoorId, MerchantId
 from wire.messages import (
     Context,
@@ -55,7 +56,8 @@ def test_a_policy_survives_its_document() -> None:
 
 def test_a_document_that_leaves_everything_else_out_gets_the_strict_defaults() -> None:
     tiers = json.loads(default_policy().to_document())["tiers"]
-    assert Policy.from_document(json.dumps({"tiers": tiers})) == default_policy()
+    strict = replace(default_policy(), without_face={})
+    assert Policy.from_document(json.dumps({"tiers": tiers})) == strict
 
 
 def _tiers(*tiers: dict[str, object]) -> dict[str, object]:
@@ -80,6 +82,12 @@ OPEN = {"fmr": 1e-4, "level": "standard", "pin": False}
         {"hold_ttl_ms": 10**9},
         {"currency": "XXX"},
         {"lockout": {"failures": 6}},
+        {"pin_lockout": {"failures": 6}},
+        {"pin_lockout": {"hard_stop": 51}},
+        {"without_face": {"payment": 0}},
+        {"without_face": {"nose": 1}},
+        {"without_face": []},
+        {"consent_version": "none"},
         {"lockout": {"hard_stop": 51}},
         {"lockout": {"first_delay_ms": 1}},
         _tiers(),

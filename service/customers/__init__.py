@@ -1,0 +1,1 @@
+"""Customers, as they come to their own page: how they sign in, what they read, what they do."""

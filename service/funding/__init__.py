@@ -1,0 +1,1 @@
+"""Outside money: the processors that hold, capture, release and refund it. No database."""

@@ -1,0 +1,1 @@
+"""Payment intents: what a merchant's system asks for before somebody pays."""

@@ -1,0 +1,1 @@
+"""Webhooks: what happened to payments, told to merchants' own systems."""
