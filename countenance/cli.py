@@ -16,11 +16,12 @@ import click
 from countenance.output import CommandError
 
 COMMANDS = {
+    "access": ("countenance.commands.access", "Who may enter where and when, and why."),
     "account": ("countenance.commands.account", "Customers: list, top up, suspend, resume, erase."),
     "audit": ("countenance.commands.audit", "Verify, list and export the authorization log."),
     "calibrate": ("countenance.commands.calibrate", "Make a pack's calibration from photos."),
     "demo": ("countenance.commands.demo", "The whole system on this machine, on real photos."),
-    "door": ("countenance.commands.door", "Doors and who may open them."),
+    "door": ("countenance.commands.door", "Doors: add, change, list."),
     "evaluate": (
         "countenance.commands.evaluate",
         "Measure a pack on photos, and liveness on attacks.",
@@ -29,28 +30,53 @@ COMMANDS = {
     "merchant": ("countenance.commands.merchant", "Merchants and what they earned."),
     "migrate": ("countenance.commands.migrate", "Bring the database schema up to date."),
     "models": ("countenance.commands.models", "Model packs: list, pull, verify, convert."),
+    "operator": ("countenance.commands.operator", "Who may use the console."),
     "population": (
         "countenance.commands.population",
         "Whether the enrolled people match each other too often.",
     ),
     "serve": ("countenance.commands.serve", "Run the verification service."),
+    "settlement": ("countenance.commands.settlement", "Daily settlements of merchants."),
     "terminal": ("countenance.commands.terminal", "Terminals: set them up and run them."),
     "token": ("countenance.commands.token", "API tokens: add, list, revoke."),
+    "webhooks": ("countenance.commands.webhooks", "Webhooks: deliveries, and replay by hand."),
     "worker": ("countenance.commands.worker", "Run the tasks and their schedule."),
 }
 EXTRA_OF_MODULE = {
     "alembic": "service",
+    "babel": "kiosk",
     "celery": "service",
     "cv2": "terminal",
+    "gpiozero": "gpio",
+    "http_message_signatures": "http-relay",
+    "osdp_sys": "osdp",
+    "paho": "mqtt",
     "flask": "service",
     "granian": "service",
     "jinja2": "evaluate",
     "onnx": "models",
     "onnxruntime": "terminal",
     "psycopg": "service",
+    "segno": "kiosk",
     "skimage": "demo",
     "urllib3": "terminal",
+    "waitress": "till",
+    "websockets": "kiosk",
 }
+
+
+def explain_missing(missing: ModuleNotFoundError, who: str) -> Exception:
+    """What to tell of a package that an extra would bring; ``missing`` itself if none does."""
+    package = (missing.name or "").partition(".")[0]
+    extra = EXTRA_OF_MODULE.get(package)
+    if extra is None:
+        return missing
+    return CommandError(
+        f"{who} needs the package {package}",
+        why=f"this installation lacks the extra '{extra}'",
+        todo=f"pip install 'countenance[{extra}]'",
+        exit_code=3,
+    )
 
 
 class LazyGroup(click.Group):
@@ -73,16 +99,7 @@ class LazyGroup(click.Group):
         try:
             command: click.Command = getattr(importlib.import_module(module), function or name)
         except ModuleNotFoundError as missing:
-            package = (missing.name or "").partition(".")[0]
-            extra = EXTRA_OF_MODULE.get(package)
-            if extra is None:
-                raise
-            raise CommandError(
-                f"'{ctx.command_path} {name}' needs the package {package}",
-                why=f"this installation lacks the extra '{extra}'",
-                todo=f"pip install 'countenance[{extra}]'",
-                exit_code=3,
-            ) from missing
+            raise explain_missing(missing, f"'{ctx.command_path} {name}'") from missing
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -8,8 +8,11 @@ that comes inside a pip package. What it cannot show is how it does on your cust
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import quantiles
@@ -20,32 +23,39 @@ import skimage.data
 from rich.console import Console
 from rich.table import Table
 
+from access.rules import Grant
+from access.schedule import DAYS, Schedule, find_time_zone
+from countenance import simulated_kiosks
 from countenance.stage import Stage
 from face_engine.engine import Engine
 from face_engine.pictures import SUFFIXES, PictureError, enlarge, read_picture
 from face_engine.types import Face, Pixels
 from liveness.rig.presentation import live_customer
-from service.access.rules import Grant
-from service.access.schedule import DAYS, Schedule, find_zone
 from service.audit import log
 from service.audit.notes import verifier_key
 from service.audit.verify import AuditError, VerifierKey, verify_log
 from service.clock import unix_ms
 from service.ledger.check import check
+from service.operators import staff
+from service.operators.people import Role
 from service.verification.policy import default_policy
-from terminal_client.atm import Cassette
+from terminal_client.atm import CashMachine
 from terminal_client.camera import Camera, SimulatedCamera, Stills
-from terminal_client.ceremony import Ended, Ending
-from terminal_client.door import open_door
-from terminal_client.drivers.console import ConsoleRelay
+from terminal_client.device import Actuator
+from terminal_client.door import DoorPolicy
+from terminal_client.doorkeeper import Keeper
+from terminal_client.drivers.console import ConsoleChannel
+from terminal_client.drivers.simulated_dispenser import SimulatedDispenser
 from terminal_client.errors import Rejected
+from terminal_client.exchange import Ended, Ending
+from terminal_client.journal import Journal
 from terminal_client.outbox import ATTEMPT
-from terminal_client.terminal import Actuator, Terminal, acted
+from terminal_client.terminal import Terminal, acted
 from terminal_client.transport import HttpTransport, Reply, send
 from wire import envelope
+from wire.codec import MAX_MESSAGE_BYTES
 from wire.ids import AccountId, AttemptId, DoorId, MerchantId
 from wire.messages import (
-    Completion,
     Context,
     Decision,
     Direction,
@@ -60,8 +70,10 @@ from wire.money import Money
 
 CURRENCY = "EUR"
 PIN = "2468"
-# A rendered head nods and comes closer less plainly than a person, and is asked again more often.
-TRIES_MAX = 6
+# A rendered head nods and comes closer less plainly than a person, and is asked again more often:
+# so often by the terminal, and so often does the customer step before it anew.
+TRIES_MAX, VISITS_MAX = 4, 4
+ASKS_AGAIN = frozenset({Ending.NOT_LIVE, Ending.FRAMES_DISAGREE, Ending.NO_USABLE_FACE})
 START_MONEY = Money(amount_minor=50_000, currency=CURRENCY)
 EXPECTED = {
     "payment_genuine": "approved",
@@ -85,9 +97,11 @@ class TimedTransport:
         self.decision_ms: list[float] = []
         self.evidence = b""
 
-    def exchange(self, path: str, body: bytes, *, timeout_s: float) -> Reply:
+    def exchange(
+        self, path: str, body: bytes, *, timeout_s: float, bytes_max: int = MAX_MESSAGE_BYTES
+    ) -> Reply:
         started = time.perf_counter()
-        reply = self._http.exchange(path, body, timeout_s=timeout_s)
+        reply = self._http.exchange(path, body, timeout_s=timeout_s, bytes_max=bytes_max)
         if path == ATTEMPT:
             self.decision_ms.append((time.perf_counter() - started) * 1000)
             self.evidence = body
@@ -129,6 +143,41 @@ class Shop:
         for terminal in self.terminals:
             terminal.outbox.close()
 
+    @contextmanager
+    def kiosks(self) -> Iterator[list[tuple[str, str]]]:
+        """What may be tried out once the job is done, and where; the terminals are theirs now."""
+        self.close()
+        people = {name.capitalize(): each for name, each in sample_portraits(self.engine)}
+        cards = {"Card 0001": "card:0001", "Card 0002": "card:0002"}
+        openers = {
+            TerminalKind.STORE: simulated_kiosks.store(self.home, "Corner Shop"),
+            TerminalKind.ATM: simulated_kiosks.cash_point(self.home / "cash", "Lobby"),
+            TerminalKind.DOOR: simulated_kiosks.passage("Front door"),
+            TerminalKind.ENROLMENT: simulated_kiosks.desk("Reception"),
+        }
+        (self.home / "cash").mkdir()
+        links = []
+        with ExitStack() as stack:
+            for kind, opener in openers.items():
+                simulated = simulated_kiosks.simulation(people, cards)
+                running = stack.enter_context(
+                    simulated_kiosks.kiosk(partial(self._reopen, kind), opener, simulated)
+                )
+                links.append((f"kiosk: {kind.name.lower()}", running.url))
+                if running.cashier_url:
+                    links.append(("kiosk: cashier", running.cashier_url))
+            links.append(("console", self._invite()))
+            yield links
+
+    def _reopen(self, kind: TerminalKind) -> Terminal:
+        terminal = Terminal.open(self.home / kind.name.lower(), self.transport, self.engine)
+        terminal.has_colours = True
+        return terminal
+
+    def _invite(self) -> str:
+        _, code = staff.of(self.stage.house.operations).add_operator("Demo", {Role.ADMIN})
+        return f"http://localhost:{self.stage.port}/console/join/{code}"
+
     def payment(self, amount_minor: int, order: str) -> PaymentContext:
         return PaymentContext(
             amount_minor=amount_minor, currency=CURRENCY, payee=self.merchant, order=order
@@ -140,7 +189,7 @@ class Shop:
     def grant(self, account: AccountId, schedule: str) -> None:
         grant = Grant(
             schedule=Schedule.parse(schedule),
-            zone=find_zone("UTC"),
+            time_zone=find_time_zone("UTC"),
             valid_from_ms=0,
             valid_until_ms=2**50,
         )
@@ -254,9 +303,7 @@ class MainJob:
         context = EnrolmentContext(
             account=account, consent_version=default_policy().consent_version
         )
-        said = outcome(
-            station.attempt(context, claim, self._customer(portrait), pin=PIN, tries=TRIES_MAX)
-        )
+        said = outcome(self._visit(station, context, claim, portrait))
         self._say("a customer agrees, shows the face and chooses a PIN", said)
         if said != "approved":
             raise RuntimeError(f"the enrolment was {said}")
@@ -270,12 +317,26 @@ class MainJob:
         portrait: Portrait,
         act: Actuator = acted,
     ) -> str:
-        camera = self._customer(portrait)
-        said = outcome(
-            terminal.attempt(context, "card:0001", camera, pin=PIN, act=act, tries=TRIES_MAX)
-        )
+        said = outcome(self._visit(terminal, context, "card:0001", portrait, act))
         self._say(f"{terminal.identity.kind.name.lower()}: {what}", said)
         return said
+
+    def _visit(
+        self,
+        terminal: Terminal,
+        context: Context,
+        claim: str,
+        portrait: Portrait,
+        act: Actuator = acted,
+    ) -> Ended:
+        """Until there is a decision, or the customer has enough of it."""
+        for _ in range(VISITS_MAX):
+            ended = terminal.attempt(
+                context, claim, self._customer(portrait), pin=PIN, act=act, tries=TRIES_MAX
+            )
+            if ended.ending not in ASKS_AGAIN:
+                break
+        return ended
 
     def _replay(self, store: Terminal, genuine: bytes) -> str:
         """A thief inside the terminal sends the genuine evidence as a new attempt."""
@@ -301,31 +362,29 @@ class MainJob:
         return said
 
     def _withdraw(self, atm: Terminal, portrait: Portrait) -> str:
-        cassette = Cassette(self.shop.home / "cassette.db", {5000: 10, 2000: 10, 1000: 10})
+        notes = {5000: 10, 2000: 10, 1000: 10}
         context = WithdrawalContext(amount_minor=8_000, currency=CURRENCY)
-        try:
-            said = self._attempt(
-                "draws 80 EUR with face and PIN", atm, context, portrait, cassette.dispense
+        with closing(SimulatedDispenser(self.shop.home / "dispenser.db", notes)) as dispenser:
+            machine = CashMachine(dispenser, Journal(self.shop.home / "journal"), unix_ms)
+            return self._attempt(
+                "draws 80 EUR with face and PIN", atm, context, portrait, machine.dispense
             )
-        finally:
-            cassette.close()
-        return said
 
     def _doors(
         self, door: Terminal, account: AccountId, owner: Portrait, other: Portrait
     ) -> dict[str, object]:
-        relay = ConsoleRelay(lambda text: self._say(f"door: {text}"))
-
-        def act(decision: Decision) -> Completion:
-            return open_door(decision, relay)
-
-        self.shop.grant(account, "always")
-        entry = self.shop.entry()
-        genuine = self._attempt("the owner enters", door, entry, owner, act)
-        impostor = self._attempt("another face, the owner's badge", door, entry, other, act)
-        tomorrow = DAYS[(datetime.now(UTC).weekday() + 2) % 7]
-        self.shop.grant(account, f"{tomorrow} 00:00-24:00")
-        late = self._attempt("the owner outside the schedule", door, entry, owner, act)
+        lock = ConsoleChannel(lambda text: self._say(f"door: {text}"))
+        with Keeper(lock, DoorPolicy(), lambda _event: None) as keeper:
+            self.shop.grant(account, "always")
+            entry = self.shop.entry()
+            genuine = self._attempt("the owner enters", door, entry, owner, keeper.admit)
+            impostor = self._attempt(
+                "another face, the owner's badge", door, entry, other, keeper.admit
+            )
+            tomorrow = DAYS[(datetime.now(UTC).weekday() + 2) % 7]
+            self.shop.grant(account, f"{tomorrow} 00:00-24:00")
+            late = self._attempt("the owner outside the schedule", door, entry, owner, keeper.admit)
+            self.shop.grant(account, "always")
         return {
             "door_genuine": genuine,
             "door_impostor": impostor,

@@ -11,9 +11,11 @@ from countenance.output import fail
 from service.db import Database
 from service.embedded import open_embedded
 from service.errors import Misconfigured, Unavailable
+from service.funding.processor import Processors
 from service.keys import KeyRing
 from service.migrate import migrate
 from service.operators.acts import Operations
+from service.processors import open_processors
 from service.server import open_keys
 from service.settings import Settings
 
@@ -28,6 +30,10 @@ class House:
     @property
     def operations(self) -> Operations:
         return Operations(self.database, self.keys)
+
+    @property
+    def processors(self) -> Processors:
+        return open_processors(self.settings)
 
 
 @contextmanager

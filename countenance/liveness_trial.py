@@ -8,7 +8,7 @@ what is fitted on one half can be tested on the other.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -38,12 +38,12 @@ from liveness.evaluate import (
 from liveness.rig.head import Portrait
 from liveness.rig.presentation import frame_portrait
 from liveness.rig.recording import Recording, is_recording
-from liveness.rig.species import GUESSED, SPECIES
+from liveness.rig.species import GUESSED, MOVES_GUESSED, SPECIES
 from liveness.rig.species import LIVE as LIVE_SPECIES
 from liveness.session import Progress
 from liveness.types import Level
-from service.verification.plan import draw_plan, plans_at
 from wire.messages import Level as WireLevel
+from wire.plan import draw_plan, plans_at
 
 HALVES = ("all", "even", "odd")
 SAME_PERSON_FMR = 1e-3
@@ -125,6 +125,9 @@ class Trial:
                 "tries": self.guessing.tries,
                 "plans": self.guessing.plans,
                 "matched": self.guessing.matched,
+                "moves_matched": self.guessing.moved,
+                "moves_accepted": self.guessing.moves.accepted,
+                "moves_attempts": self.guessing.moves.attempts,
                 "accepted": round(self.guessing.accepted, 6),
                 "allowed": self.guessing.allowed,
             }
@@ -134,10 +137,14 @@ class Trial:
 def choose_portraits(
     engine: Engine, roster: Roster, *, seed: int, half: str
 ) -> list[tuple[str, Portrait]]:
-    """Of each person of the half the first photo with one good face, in an order by the seed."""
-    order = list(range(len(roster.people)))
-    random.Random(seed).shuffle(order)  # noqa: S311 (a split, not a secret)
-    kept = order if half == "all" else order[HALVES.index(half) - 1 :: 2]
+    """Of each person of the half the first photo with one good face, in an order by the seed.
+
+    Who is in which half does not depend on the seed: a new seed shows nobody of the other half.
+    """
+    people = list(range(len(roster.people)))
+    random.Random(0).shuffle(people)  # noqa: S311 (a split, not a secret)
+    kept = people if half == "all" else people[HALVES.index(half) - 1 :: 2]
+    random.Random(seed).shuffle(kept)  # noqa: S311 (an order, not a secret)
     chosen = []
     for person in kept:
         pictures = (picture for picture in roster.pictures if picture.person == person)
@@ -203,7 +210,7 @@ class Bench:
 
     def _present(self, task: Task) -> Done:
         drawn = nonce(self.settings.seed, task.species, task.index)
-        species = {**SPECIES, **GUESSED, LIVE: LIVE_SPECIES}[task.species]
+        species = {**SPECIES, **GUESSED, **MOVES_GUESSED, LIVE: LIVE_SPECIES}[task.species]
         portrait = self.portraits[task.index % len(self.portraits)]
         presentation = species.present(portrait, int.from_bytes(drawn[:6]))
         album = Album()
@@ -274,9 +281,9 @@ def run(
         _carry_out(settings, faces, tasks, jobs, tick),
         key=lambda one: (one.task.species, one.task.index),
     )
-    results = [one.result for one in done if one.task.species not in GUESSED]
-    evaluation = summarise(results)
-    guessed = summarise(one.result for one in done if one.task.species in GUESSED)
+    guesses_made = {**GUESSED, **MOVES_GUESSED}
+    evaluation = summarise(one.result for one in done if one.task.species not in guesses_made)
+    guessed = summarise(one.result for one in done if one.task.species in guesses_made)
     return Trial(
         settings=settings,
         people=tuple(name for name, _ in portraits),
@@ -323,20 +330,23 @@ def _run_in_bench(task: Task) -> Done:
 
 
 def _guess(settings: Settings, evaluation: Evaluation, guessed: Evaluation, tries: int) -> Guessing:
-    """The best presentation of a guessed plan, and the worst of another."""
+    """The best presentations of a guessed plan, of its moves alone, and of another."""
 
     def draw(index: int) -> Plan:
         return plan_of(nonce(settings.seed, "guess", index), settings)
 
-    wrong = [evaluation.species[name] for name in RECORDED if name in evaluation.species]
+    matched, moved = guess_plans(draw, tries)
     return Guessing(
         tries=tries,
-        matched=guess_plans(draw, tries),
+        matched=matched,
+        moved=moved,
         plans=plans_at(WireLevel[settings.level.name], colours=settings.colours),
-        right=_most_accepted(list(guessed.species.values())),
-        wrong=_most_accepted(wrong),
+        right=_most_accepted(guessed, GUESSED),
+        moves=_most_accepted(guessed, MOVES_GUESSED),
+        wrong=_most_accepted(evaluation, RECORDED),
     )
 
 
-def _most_accepted(attacks: Sequence[Attacks]) -> Attacks:
+def _most_accepted(evaluation: Evaluation, names: Iterable[str]) -> Attacks:
+    attacks = [evaluation.species[name] for name in names if name in evaluation.species]
     return max(attacks, key=lambda each: each.apcer)

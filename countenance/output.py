@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 console = Console()
 err_console = Console(stderr=True)
@@ -44,6 +45,11 @@ def fail(what: str, *, why: str = "", todo: str = "", exit_code: int = 1) -> NoR
 def emit_json(value: object) -> None:
     """Prints one JSON document on one line of standard output."""
     click.echo(json.dumps(value, separators=(",", ":"), sort_keys=True))
+
+
+def id_column(name: str) -> Column:
+    """Of a table: folds ids rather than cutting them off."""
+    return Column(name, overflow="fold")
 
 
 def progress() -> Progress:

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +37,7 @@ class Stage:
     house: House
     port: int
     log: Path
-    workers: int
+    workers: int | None
     server: subprocess.Popen[bytes] = field(init=False)
     tasks: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -46,7 +46,9 @@ class Stage:
         return f"http://127.0.0.1:{self.port}"
 
     def start_server(self) -> None:
-        arguments = ["serve", "--port", str(self.port), "--workers", str(self.workers)]
+        arguments = ["serve", "--port", str(self.port)]
+        if self.workers is not None:
+            arguments += ["--workers", str(self.workers)]
         self.server = self._spawn(*arguments)
 
     def start_worker(self, *options: str) -> None:
@@ -99,8 +101,10 @@ class Stage:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    # The number of one that ended by itself may be another's by now.
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def trial_policy(level: Level | None) -> Policy:
@@ -122,20 +126,29 @@ def trial_policy(level: Level | None) -> Policy:
             for name, tiers in standard.tiers.items()
         },
         limits={},
-        sources=("camera", "stream", "file", "simulated"),
+        without_face=standard.without_face,
+        sources=("camera", "stream", "file", "simulated", "browser"),
     )
 
 
 @contextmanager
 def set_stage(
-    home: Path, *, level: Level | None, worker: bool, workers: int = 1
+    home: Path,
+    *,
+    level: Level | None,
+    worker: bool,
+    workers: int | None = 1,
+    before: Callable[[House], None] = lambda _house: None,
 ) -> Iterator[Stage]:
-    """Starts database, service and worker in development mode under ``home``."""
+    """Starts database, service and worker in development mode under ``home``; ``before`` finds
+    the database alone."""
     home.mkdir(mode=0o711, parents=True, exist_ok=True)
-    with _environment(home), open_house() as house:
+    port = _free_port()
+    with _environment(home, port), open_house() as house:
+        before(house)
         with house.database.transaction() as conn:
             policies.publish(conn, trial_policy(level), house.keys.signing, now_ms=unix_ms())
-        stage = Stage(house, _free_port(), home / "demo.log", workers)
+        stage = Stage(house, port, home / "demo.log", workers)
         stage.start_server()
         try:
             if worker:
@@ -147,11 +160,12 @@ def set_stage(
 
 
 @contextmanager
-def _environment(home: Path) -> Iterator[None]:
+def _environment(home: Path, port: int) -> Iterator[None]:
     """The settings of the stage, which its processes inherit."""
     before = dict(os.environ)
     os.environ["COUNTENANCE_HOME"] = str(home)
     os.environ["COUNTENANCE_MODE"] = "development"
+    os.environ["COUNTENANCE_CONSOLE_ORIGIN"] = f"http://localhost:{port}"
     os.environ["COUNTENANCE_CHALLENGES_PER_MINUTE"] = str(CHALLENGES_PER_MINUTE)
     try:
         yield

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.progress import Progress
 
 from countenance import demo as show
 from countenance.arguments import as_json
+from countenance.house import House
 from countenance.output import console, emit_json, err_console, fail
 from countenance.stage import set_stage
+from countenance.yesterday import Yesterday
 from face_engine.engine import Engine
 from face_engine.errors import EngineError
 from wire.messages import Level
@@ -40,6 +43,8 @@ def demo(headless: bool, pack: str, people: Path | None, upscale: int, as_json: 
         engine = Engine.open(pack)
     except EngineError as error:
         fail(f"The pack {pack} cannot be used", why=str(error), todo="countenance models list")
+    # Whatever ends the demo ends its processes, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A new home each time: the demo is no place to keep anything.
     home = Path(tempfile.mkdtemp(prefix="countenance-demo-"))
     home.chmod(0o711)
@@ -61,7 +66,12 @@ def _run(
 ) -> dict[str, object]:
     out.print("starting PostgreSQL, the service and its worker …")
     level = Level.NONE if people else None
-    with set_stage(home, level=level, worker=people is None) as stage:
+
+    def before(house: House) -> None:
+        if stay and people is None:
+            _yesterday(house, engine, home, out)
+
+    with set_stage(home, level=level, worker=people is None, before=before) as stage:
         out.print(f"the service runs on {stage.url}", highlight=False)
         shop = show.Shop(stage, engine, home / "terminals")
         try:
@@ -73,8 +83,33 @@ def _run(
         finally:
             shop.close()
         out.print(show.table_of(results))
-        if stay:
-            out.print(f"running on {stage.url}/readyz until Ctrl-C", highlight=False)
-            with suppress(KeyboardInterrupt):
-                signal.pause()
+        if stay and people is None:
+            with shop.kiosks() as links:
+                _tell(links, out)
+        elif stay:
+            _wait(out)
         return results
+
+
+def _yesterday(house: House, engine: Engine, home: Path, out: Console) -> None:
+    people = [portrait for _, portrait in show.sample_portraits(engine)]
+    with Progress(console=out, transient=True) as progress:
+        task = progress.add_task("a day passes …", total=None)
+        day = Yesterday(house, engine, home / "terminals", people)
+        day.pass_by(lambda done, of: progress.update(task, completed=done, total=of))
+    out.print("a day has passed: the console has it")
+
+
+def _tell(links: list[tuple[str, str]], out: Console) -> None:
+    """Opens the first where there is a desktop, and prints all."""
+    for name, link in links:
+        out.print(f"  {name:18} {link}", highlight=False, soft_wrap=True)
+    if any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")):
+        click.launch(links[0][1])
+    _wait(out)
+
+
+def _wait(out: Console) -> None:
+    out.print("running until Ctrl-C", highlight=False)
+    with suppress(KeyboardInterrupt):
+        signal.pause()

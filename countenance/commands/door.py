@@ -1,92 +1,149 @@
-"""``countenance door``."""
+"""``countenance door``: who may open them is ``countenance access``'s."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import click
+from rich.markup import escape
 from rich.table import Table
 
 from countenance.arguments import IdType, as_json
 from countenance.house import open_house
-from countenance.output import console, emit_json, fail
-from service.access import store
-from service.access.rules import Grant
-from service.access.schedule import Schedule, ScheduleError, find_zone
-from wire.ids import AccountId, DoorId
+from countenance.output import console, emit_json, fail, id_column
+from service.access.places import Failure
+from service.clock import unix_ms
+from service.operators import door_records
+from service.operators.pages import PAGE_MAX, walk
+from service.terminals.health import DoorHealth
+from wire.ids import DoorId, ZoneId
 
-FOREVER_MS = 2**50
+UNWELL = 7
+FAILURE = click.Choice([failure.value for failure in Failure])
 
 
 @click.group()
 def door() -> None:
-    """Doors and who may open them."""
+    """Doors."""
 
 
 @door.command()
 @click.argument("name")
+@click.option("--zone", type=IdType(ZoneId), help="What one enters by it; else one of its own.")
+@click.option(
+    "--failure",
+    type=FAILURE,
+    default=Failure.SECURE.value,
+    show_default=True,
+    help="Whether the lock lets people through without power, or keeps them out.",
+)
 @as_json
-def add(name: str, as_json: bool) -> None:
+def add(name: str, zone: ZoneId | None, failure: str, as_json: bool) -> None:
     """Add a door; its terminal is then added with `countenance terminal add door`."""
     with open_house() as house:
-        found = house.operations.add_door(name)
+        with house.database.transaction() as conn:
+            if zone is not None and door_records.find_zone(conn, zone) is None:
+                fail("No such zone", todo="countenance access zone list")
+        found = house.operations.add_door(name, zone, Failure(failure))
     if as_json:
         emit_json({"door": str(found)})
     else:
         console.print(f"[green]✓[/] {found}")
 
 
+@door.command()
+@click.argument("found", metavar="DOOR", type=IdType(DoorId))
+@click.option("--zone", type=IdType(ZoneId), help="What one enters by it from now on.")
+@click.option("--failure", type=FAILURE, help="What its lock does without power.")
+def change(found: DoorId, zone: ZoneId | None, failure: str | None) -> None:
+    """Let a door lead into another zone, or say what its lock does without power."""
+    with open_house() as house:
+        with house.database.transaction() as conn:
+            before = door_records.find_door(conn, found)
+            if before is None:
+                fail("No such door", todo="countenance door list")
+            if zone is not None and door_records.find_zone(conn, zone) is None:
+                fail("No such zone", todo="countenance access zone list")
+        house.operations.change_door(found, zone or before.zone, Failure(failure or before.failure))
+    console.print(f"[green]✓[/] {found}")
+
+
+@door.command()
+@as_json
+def status(as_json: bool) -> None:
+    """How every door is, by what its terminal last said; 7 where one is unwell."""
+    with open_house() as house, house.database.transaction() as conn:
+        doors, now_ms = door_records.list_health(conn), unix_ms()
+    unwell = [each for each in doors if each.complaints(now_ms)]
+    if as_json:
+        emit_json([_told(each, now_ms) for each in doors])
+    else:
+        console.print(_shown(doors, now_ms))
+    if unwell:
+        raise SystemExit(UNWELL)
+
+
+def _told(each: DoorHealth, now_ms: int) -> dict[str, object]:
+    heard, age_ms = each.heard, each.bundle_age_ms(now_ms)
+    return {
+        "door": str(each.door),
+        "terminal": str(each.terminal),
+        "name": each.name,
+        "complaints": list(each.complaints(now_ms)),
+        "heard_s": (now_ms - heard.at_ms) / 1000 if heard else None,
+        "camera": heard.camera if heard else None,
+        "lock": heard.lock if heard else None,
+        "clock_skew_s": heard.skew_ms / 1000 if heard else None,
+        "bundle_age_s": None if age_ms is None else age_ms / 1000,
+        "records_waiting": heard.waiting if heard else None,
+        "alarms": each.alarms,
+    }
+
+
+def _shown(doors: list[DoorHealth], now_ms: int) -> Table:
+    table = Table(
+        id_column("door"), "name", "heard", "camera", "lock", "clock", "bundle", "waiting", "is"
+    )
+    for each in doors:
+        heard, age_ms, complaints = each.heard, each.bundle_age_ms(now_ms), each.complaints(now_ms)
+        beat = ("never", *("" for _ in range(5)))
+        if heard is not None:
+            beat = (
+                f"{(now_ms - heard.at_ms) / 1000:.0f} s ago",
+                _answers(heard.camera),
+                _answers(heard.lock),
+                f"{heard.skew_ms / 1000:+.1f} s",
+                "" if age_ms is None else f"{age_ms / 3_600_000:.1f} h old",
+                str(heard.waiting),
+            )
+        said = ", ".join(complaints)
+        state = f"[red]{said}[/]" if complaints else "[green]well[/]"
+        table.add_row(str(each.door), escape(each.name), *beat, state)
+    return table
+
+
+def _answers(good: bool) -> str:
+    return "answers" if good else "[red]silent[/]"
+
+
 @door.command("list")
 @as_json
 def list_doors(as_json: bool) -> None:
-    """All doors."""
+    """All doors, the newest first."""
     with open_house() as house, house.database.transaction() as conn:
-        rows = store.list_doors(conn)
+        rows = list(walk(lambda after: door_records.list_doors(conn, after=after, limit=PAGE_MAX)))
     if as_json:
-        emit_json([{"door": str(each.door), "name": each.name} for each in rows])
-        return
-    table = Table("door", "name")
-    for each in rows:
-        table.add_row(str(each.door), each.name)
-    console.print(table)
-
-
-@door.command()
-@click.argument("found", metavar="DOOR", type=IdType(DoorId))
-@click.argument("account", metavar="ACCOUNT", type=IdType(AccountId))
-@click.option("--schedule", default="always", help="'Mon-Fri 08:00-18:00; Sat 09:00-13:00'")
-@click.option("--zone", default="UTC", help="The schedule's time zone, like Europe/Berlin.")
-@click.option("--until", type=click.DateTime(), help="When the grant ends (UTC).")
-def grant(
-    found: DoorId, account: AccountId, schedule: str, zone: str, until: datetime | None
-) -> None:
-    """Let an account through a door, or change when."""
-    end = until.replace(tzinfo=UTC).timestamp() * 1000 if until else FOREVER_MS
-    try:
-        wanted = Grant(
-            schedule=Schedule.parse(schedule),
-            zone=find_zone(zone),
-            valid_from_ms=0,
-            valid_until_ms=int(end),
+        emit_json(
+            [
+                {
+                    "door": str(each.door),
+                    "name": each.name,
+                    "zone": str(each.zone),
+                    "failure": each.failure,
+                }
+                for each in rows
+            ]
         )
-    except ScheduleError as error:
-        fail("The schedule was not understood", why=str(error), exit_code=2)
-    with open_house() as house:
-        with house.database.transaction() as conn:
-            known = {each.door for each in store.list_doors(conn)}
-        if found not in known:
-            fail("No such door", todo="countenance door list")
-        house.operations.grant(account, found, wanted)
-    console.print(f"[green]✓[/] {account}: {wanted.schedule} ({zone})")
-
-
-@door.command()
-@click.argument("found", metavar="DOOR", type=IdType(DoorId))
-@click.argument("account", metavar="ACCOUNT", type=IdType(AccountId))
-def revoke(found: DoorId, account: AccountId) -> None:
-    """Take a grant back; the next attempt is denied."""
-    with open_house() as house:
-        done = house.operations.revoke_grant(account, found)
-    if not done:
-        fail("There is no such grant")
-    console.print("[green]✓[/] revoked")
+        return
+    table = Table(id_column("door"), "name", id_column("zone"), "without power")
+    for each in rows:
+        table.add_row(str(each.door), each.name, str(each.zone), each.failure)
+    console.print(table)

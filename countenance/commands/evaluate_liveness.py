@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import click
@@ -14,18 +15,20 @@ from countenance.arguments import as_json
 from countenance.liveness_trial import HALVES, RECORDED, Settings, Task, Trial
 from countenance.output import console, emit_json, err_console, fail, progress, write_document
 from countenance.report.liveness import render
+from face_engine.calibration import shipped
 from face_engine.corpus import CorpusError, list_people
 from face_engine.engine import Engine
-from face_engine.errors import ModelFileError
+from face_engine.errors import EngineError
 from liveness.evaluate import LIVE, CueShares, Guessing
 from liveness.rig.head import Portrait
 from liveness.rig.presentation import frame_portrait
 from liveness.rig.recording import RecordingError
-from liveness.rig.species import GUESSED, SPECIES
+from liveness.rig.species import GUESSED, MOVES_GUESSED, SPECIES
 from liveness.types import Level
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 GUESSED_ATTEMPTS_MAX = 30
+MISSING = 3
 CUES_SHOWN = 2
 LEVELS = [level.value for level in Level if level is not Level.NONE]
 
@@ -43,7 +46,7 @@ LEVELS = [level.value for level in Level if level is not Level.NONE]
     type=click.Choice(HALVES),
     default="all",
     show_default=True,
-    help="Which half of the people, split by the seed: fit on one, test on the other.",
+    help="Which half of the people, whatever the seed: fit on one, test on the other.",
 )
 @click.option("--seed", default=1, show_default=True, type=click.IntRange(0), help="Of all draws.")
 @click.option(
@@ -104,7 +107,8 @@ def liveness(
         colours=not no_colours,
     )
     tasks = list_tasks(_chosen(species, guess), attempts, guess) if rig else []
-    portraits = choose(pack, people, seed, half) if rig else []
+    engine = open_engine(pack)
+    portraits = choose(engine, people, seed, half) if rig else []
     tasks += find_recordings(media) if media is not None else []
     with progress() as bar:
         task = bar.add_task("attempts", total=len(tasks))
@@ -119,6 +123,12 @@ def liveness(
             )
         except RecordingError as error:
             fail("A recording cannot be read", why=str(error), todo="remove it, or convert it")
+        except BrokenProcessPool:
+            fail(
+                "The evaluation ended before its time",
+                why="a process that renders and judges was ended, mostly for lack of memory",
+                todo="--jobs 1",
+            )
     show(trial, out)
     if report is not None:
         write_document(report, render(trial), out)
@@ -126,11 +136,30 @@ def liveness(
         emit_json(trial.to_json())
 
 
-def choose(pack: str, people: tuple[Path, ...], seed: int, half: str) -> list[tuple[str, Portrait]]:
+def open_engine(pack: str) -> Engine:
+    """Before any process is started: each opens the pack again."""
     try:
         engine = Engine.open(pack)
-    except ModelFileError as error:
-        fail(f"The pack {pack} cannot be used", why=str(error), todo="countenance models list")
+    except EngineError as error:
+        fail(
+            f"The pack {pack} cannot be used",
+            why=str(error),
+            todo="countenance models list",
+            exit_code=MISSING,
+        )
+    if engine.model_id not in shipped():
+        fail(
+            f"The pack {pack} has no calibration",
+            why="without one nothing says from where on two embeddings are one person's",
+            todo="countenance calibrate",
+            exit_code=MISSING,
+        )
+    return engine
+
+
+def choose(
+    engine: Engine, people: tuple[Path, ...], seed: int, half: str
+) -> list[tuple[str, Portrait]]:
     if not people:
         return _samples(engine)
     try:
@@ -154,7 +183,7 @@ def _samples(engine: Engine) -> list[tuple[str, Portrait]]:
             "There is nobody to present",
             why="this installation lacks the extra 'demo', which brings two portraits",
             todo="give --people DIR, or pip install 'countenance[demo]'",
-            exit_code=3,
+            exit_code=MISSING,
         )
     samples = sample_portraits(engine)
     return [(name, frame_portrait(pixels, face)) for name, (pixels, face) in samples]
@@ -176,6 +205,7 @@ def list_tasks(names: list[str], attempts: int, guess: int) -> list[Task]:
     tasks = trials.rig_tasks(names, attempts)
     if guess:
         tasks += trials.rig_tasks(list(GUESSED), min(attempts, GUESSED_ATTEMPTS_MAX))
+        tasks += trials.rig_tasks(list(MOVES_GUESSED), attempts)
     return tasks
 
 
@@ -240,6 +270,8 @@ def tell_cues(cues: dict[str, CueShares]) -> str:
 def tell_guessing(guessing: Guessing) -> str:
     return (
         f"guessing: {guessing.tries:,} tries at {guessing.plans:,} plans, "
-        f"{guessing.matched} right; {guessing.accepted:.2f} accepted, "
+        f"{guessing.matched} right, {guessing.moved} in their moves alone (of such "
+        f"{guessing.moves.accepted} of {guessing.moves.attempts} passed); "
+        f"{guessing.accepted:.2f} accepted, "
         f"guessing allows {guessing.allowed}"
     )

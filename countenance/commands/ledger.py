@@ -5,8 +5,10 @@ Exit codes: 0 it adds up, 1 it does not, 2 usage, 4 the database is not availabl
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
+from pathlib import Path
 
 import click
 from rich.table import Table
@@ -14,9 +16,12 @@ from rich.table import Table
 from countenance.arguments import IdType, MoneyType, as_json
 from countenance.house import open_house
 from countenance.output import console, emit_json, fail
+from service.ledger.cash import compare_day
 from service.ledger.check import FOUND_MAX, Discrepancy, Total, check, totals
 from service.ledger.rules import Refusal
-from wire.ids import TransferId
+from terminal_client.errors import StorageError
+from terminal_client.journal import verify_journal
+from wire.ids import AttemptId, TerminalId, TransferId
 from wire.money import MINOR_DIGITS, Money
 
 
@@ -71,6 +76,64 @@ def book_cash(of: TransferId) -> None:
         transfer = TransferId(sha256(b"late cash" + of.raw).digest()[:16])
         _report(house.operations.book_late_cash(of, transfer=transfer))
     console.print(f"[green]✓[/] {of} is booked from suspense by {transfer}", soft_wrap=True)
+
+
+@ledger.command()
+@click.argument("terminal", type=IdType(TerminalId))
+@click.argument("day", type=click.DateTime(["%Y-%m-%d"]))
+@click.argument("journal", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@as_json
+def atm(terminal: TerminalId, day: datetime, journal: tuple[Path, ...], as_json: bool) -> None:
+    """Compare a cash machine's books of a DAY (UTC) with its JOURNAL's files of that day.
+
+    The files are those that `countenance terminal atm report` names on the device; the next
+    day's file may be given, too, for what was decided before midnight and handed out after.
+    """
+    try:
+        given = _given(journal)
+    except StorageError as error:
+        fail("The journal cannot be believed", why=str(error), todo="look at the machine")
+    day_ms = int(day.replace(tzinfo=UTC).timestamp()) * 1000
+    with open_house() as house, house.database.transaction() as conn:
+        found = compare_day(conn, terminal, day_ms=day_ms, given=given)
+    if as_json:
+        emit_json(
+            {
+                "approved": found.approved,
+                "booked_minor": found.booked_minor,
+                "journal_minor": found.journal_minor,
+                "cassette_minor": found.cassette_minor,
+                "mismatches": [
+                    {"attempt": str(attempt), "what": what} for attempt, what in found.mismatches
+                ],
+            }
+        )
+    else:
+        table = Table("withdrawals", "booked", "journal", "cassette's account", title=str(terminal))
+        sums = (found.approved, found.booked_minor, found.journal_minor, found.cassette_minor)
+        table.add_row(*map(str, sums))
+        console.print(table)
+        for attempt, what in found.mismatches:
+            console.print(f"[red]✗[/] {attempt}: {what}", soft_wrap=True)
+    if found.mismatches:
+        attempt, what = found.mismatches[0]
+        fail(
+            f"{len(found.mismatches)} withdrawals do not agree",
+            why=f"the first: {attempt}: {what}",
+            todo="count the cassettes; late cash is booked by: countenance ledger book-cash",
+        )
+    if not as_json:
+        console.print("[green]✓[/] books and journal agree")
+
+
+def _given(journal: tuple[Path, ...]) -> dict[AttemptId, int]:
+    """What was handed out for each attempt that the files name; raises :class:`StorageError`."""
+    given: dict[AttemptId, int] = {}
+    for _, entries in verify_journal(sorted(journal, key=lambda path: path.name)):
+        for entry in entries:
+            if entry.attempt is not None:
+                given[entry.attempt] = given.get(entry.attempt, 0) + entry.given_minor
+    return given
 
 
 def _report(refusal: Refusal | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from countenance.house import open_database
@@ -15,8 +17,13 @@ from service.server import serve as run_server
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8440, show_default=True, type=click.IntRange(1, 65535))
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 16))
-@click.option("--threads", default=4, show_default=True, type=click.IntRange(1, 64))
+@click.option(
+    "--workers",
+    default=os.cpu_count,
+    show_default="one a processor",
+    type=click.IntRange(1, 64),
+)
+@click.option("--threads", default=3, show_default=True, type=click.IntRange(1, 64))
 def serve(host: str, port: int, workers: int, threads: int) -> None:
     """Run the verification service. Put TLS in front of it beyond this machine."""
     with open_database() as settings:

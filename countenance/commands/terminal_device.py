@@ -1,4 +1,4 @@
-"""``countenance terminal register | status | reconcile | enrol | pay | withdraw | enter``.
+"""``countenance terminal register | status | reconcile | enrol | pay | enter``.
 
 Runs on the device; see :mod:`countenance.commands.terminal_report` for the exit codes. Every
 attempt first settles what the last run left.
@@ -20,17 +20,18 @@ from platformdirs import user_data_path
 from rich.markup import escape
 from rich.table import Table
 
-from countenance.arguments import MoneyType, as_json
+from countenance.arguments import IdType, MoneyType, as_json
+from countenance.commands.terminal_doorkeeping import keep_door
+from countenance.commands.terminal_machine import machine_of
 from countenance.commands.terminal_report import Report, Screen
 from countenance.output import console, err_console
 from face_engine.engine import Engine
-from terminal_client.atm import Cassette, withdrawal
 from terminal_client.camera_source import open_camera
-from terminal_client.checkout import payment
+from terminal_client.card import attempt_by_card, check_card_claim
+from terminal_client.checkout import payment, waiting_payment
 from terminal_client.config import FILE_BYTES_MAX, Config, write_config
-from terminal_client.device import Device
-from terminal_client.door import entry, open_door
-from terminal_client.drivers.console import ConsoleRelay
+from terminal_client.device import Actuator, Device, left_over
+from terminal_client.door import entry
 from terminal_client.enrolment import CONSENT_TEXT, check_claim, check_pin, enrolment
 from terminal_client.errors import (
     InUse,
@@ -40,17 +41,18 @@ from terminal_client.errors import (
     Unreachable,
     UsageError,
 )
+from terminal_client.exchange import Ended, Word
 from terminal_client.keystore import Keystore
 from terminal_client.outbox import Outbox
-from terminal_client.terminal import Actuator, Terminal, acted
+from terminal_client.terminal import Terminal, acted
 from terminal_client.transport import HttpTransport
-from wire.ids import AccountId, AttemptId
-from wire.messages import Completion, Context, Decision, TerminalKind
+from wire.ids import AccountId, PaymentIntentId
+from wire.messages import NO_BIOMETRICS, Context, Decision, Source, TerminalKind
 from wire.money import Money
 
 KINDS = [kind.name.lower() for kind in TerminalKind]
+ENROLMENT = TerminalKind.ENROLMENT
 PIN_BYTES_MAX = 64
-CASSETTE = "cassette.db"
 OUTBOX = "outbox.db"
 
 
@@ -137,6 +139,7 @@ CAMERA = click.option(
 )
 PACK = click.option("--pack", help="The model pack.")
 CLAIM = click.option("--claim", help="card:…, phone:…, qr:… or badge:…; asked for if missing.")
+NO_FACE = click.option("--no-face", is_flag=True, help="By card, code or badge, and PIN.")
 MONEY = click.argument("money", metavar="AMOUNT", type=MoneyType())
 
 
@@ -158,6 +161,8 @@ def register(options: Options, code: str, kind: str) -> None:
             raise UsageError(f"this home is {known} already: choose another --home")
         write_config(options.home, config)
         identity = device.register(code, TerminalKind[kind.upper()])
+        if identity.kind is TerminalKind.STORE:
+            device.keystore.till_token()
     options.report.say(f"[green]✓[/] {identity.terminal} ({kind})")
     options.report.say(f"  settings: {escape(str(options.home / 'terminal.toml'))}")
     options.report.finish({"outcome": "registered", "terminal": str(identity.terminal)})
@@ -204,8 +209,8 @@ def _without_password(camera: str) -> str:
 def reconcile(options: Options) -> None:
     """Settle what the last run left: ask for lost decisions, deliver confirmations."""
     config = options.config()
-    with options.device(config) as device, _cassette(options, config, device) as cassette:
-        learned = device.reconcile(cassette.was_given if cassette else _never)
+    with options.device(config) as device, machine_of(options.home, config, device) as machine:
+        learned = device.reconcile(machine.settle if machine else left_over)
     _tell(options.report, learned)
     options.report.say("[green]✓[/] nothing waits")
     options.report.finish(
@@ -213,60 +218,49 @@ def reconcile(options: Options) -> None:
     )
 
 
-@device_command(MONEY, click.option("--order", required=True), CLAIM, CAMERA, PACK)
-def pay(options: Options, money: Money, order: str) -> None:
+@device_command(MONEY, click.option("--order", required=True), CLAIM, CAMERA, PACK, NO_FACE)
+def pay(options: Options, money: Money, order: str, no_face: bool) -> None:
     """Take a payment: countenance terminal pay '12.50 EUR' --order A-1."""
     config = options.config()
     with options.device(config) as device:
         context = payment(device.identity, money, order)
-        _attempt(options, config, device, context, done=f"{money} paid")
+        done = f"{money} paid"
+        take_attempt(options, config, device, context, done=done, no_face=no_face)
 
 
-@device_command(MONEY, CLAIM, CAMERA, PACK)
-def withdraw(options: Options, money: Money) -> None:
-    """Give cash: countenance terminal withdraw '80 EUR'."""
+@device_command(
+    click.argument("intent", required=False, type=IdType(PaymentIntentId)),
+    CLAIM,
+    CAMERA,
+    PACK,
+    NO_FACE,
+)
+def take(options: Options, intent: PaymentIntentId | None, no_face: bool) -> None:
+    """Take the payment INTENT (pay_…), or without it the oldest that waits for this terminal."""
     config = options.config()
-    with options.device(config) as device, _cassette(options, config, device) as cassette:
-        if cassette is None or config.currency != money.currency:
-            raise UsageError(f"this terminal gives no {money.currency}: see atm.notes")
-        context = withdrawal(device.identity, money, cassette.notes)
-        _attempt(
-            options,
-            config,
-            device,
-            context,
-            act=cassette.dispense,
-            was_done=cassette.was_given,
-            done=f"{money} dispensed",
-        )
-
-
-@device_command()
-def load(options: Options) -> None:
-    """Say that the cassettes hold what terminal.toml says: after they were filled."""
-    config = options.config()
-    with options.device(config) as device, _cassette(options, config, device) as cassette:
-        if cassette is None:
-            raise UsageError("only an ATM has a cassette")
-        cassette.load(config.notes)
-    for value, number in config.notes.items():
-        money = Money(amount_minor=value, currency=str(config.currency))
-        options.report.say(f"[green]✓[/] {number} x {money}")
-    options.report.finish({"outcome": "loaded", "notes": config.notes})
-
-
-@device_command(CLAIM, CAMERA, PACK)
-def enter(options: Options) -> None:
-    """Open the door that this terminal stands at."""
-    config = options.config()
-    relay = ConsoleRelay(lambda text: options.report.say(f"  door: {text}"))
-
-    def act(decision: Decision) -> Completion:
-        return open_door(decision, relay, open_ms=config.open_ms)
-
     with options.device(config) as device:
-        context = entry(device.identity, config.direction)
-        _attempt(options, config, device, context, act=act, done="the door is open")
+        context = waiting_payment(device, intent)
+        if context is None:
+            raise UsageError("no payment waits for this terminal")
+        options.report.say(f"[bold]{context.money}[/] for order {escape(context.order)}")
+        done = f"{context.money} paid"
+        take_attempt(options, config, device, context, done=done, no_face=no_face)
+
+
+@device_command(CLAIM, CAMERA, PACK, NO_FACE)
+def enter(options: Options, no_face: bool) -> None:
+    """Open the door that this terminal stands at, for one person."""
+    config = options.config()
+    with options.device(config) as device:
+        context = entry(device.identity, config.door.direction)
+        claimed = replace(options, claim=claim_of(options))
+        with keep_door(options, config, device) as keeper:
+
+            def act(decision: Decision) -> Word:
+                return keeper.admit(decision, claimed.claim)
+
+            done = "the door is open"
+            take_attempt(claimed, config, device, context, act=act, done=done, no_face=no_face)
 
 
 @device_command(
@@ -274,22 +268,29 @@ def enter(options: Options) -> None:
     CLAIM,
     CAMERA,
     PACK,
+    click.option("--no-face", is_flag=True, help="Card or code and PIN; no consent is needed."),
 )
-def enrol(options: Options, agreed: bool) -> None:
+def enrol(options: Options, agreed: bool, no_face: bool) -> None:
     """Enrol a customer, who agrees first."""
     config = options.config()
     account = AccountId.new()
+    done = f"{account} is enrolled"
     with options.device(config) as device:
+        if no_face:
+            context = enrolment(device.identity, account, NO_BIOMETRICS)
+            take_attempt(options, config, device, context, done=done, no_face=True)
+            return
         context = enrolment(device.identity, account, config.consent_version)
         options.report.say(
-            f"[bold]Consent {escape(config.consent_version)}[/]\n{escape(_consent_text(config))}"
+            f"[bold]Consent {escape(config.consent_version)}[/]\n{escape(consent_text(config))}"
         )
         if not agreed and not click.confirm("Does the customer agree?", err=True):
-            raise UsageError("no consent, no enrolment: the customer uses card and PIN")
-        _attempt(options, config, device, context, done=f"{account} is enrolled")
+            raise UsageError("no consent, no face: enrol --no-face takes a card or code and a PIN")
+        take_attempt(options, config, device, context, done=done)
 
 
-def _consent_text(config: Config) -> str:
+def consent_text(config: Config) -> str:
+    """Raises :class:`UsageError` for a file that cannot be read."""
     if config.consent_file is None:
         return CONSENT_TEXT
     try:
@@ -299,7 +300,7 @@ def _consent_text(config: Config) -> str:
         raise UsageError(f"{config.consent_file} cannot be read") from error
 
 
-def _attempt(
+def take_attempt(
     options: Options,
     config: Config,
     device: Device,
@@ -307,25 +308,44 @@ def _attempt(
     *,
     done: str,
     act: Actuator = acted,
-    was_done: Callable[[AttemptId], bool] = lambda _: False,
+    settle: Actuator = left_over,
+    no_face: bool = False,
 ) -> None:
     """Settles, captures, decides, acts and reports."""
-    _tell(options.report, device.reconcile(was_done))
+    _tell(options.report, device.reconcile(settle))
+    words: list[Word] = []
+
+    def act_and_note(decision: Decision) -> Word:
+        words.append(act(decision))
+        return words[-1]
+
+    take = _by_card if no_face else _by_face
+    ended, source = take(options, config, device, context, act_and_note)
+    waiting = len(device.outbox.waiting())
+    options.report.ended(ended, words[0] if words else None, source, waiting, done)
+
+
+def _by_card(
+    options: Options, _config: Config, device: Device, context: Context, act: Actuator
+) -> tuple[Ended, None]:
+    """No camera is opened."""
+    claim, twice = check_card_claim(claim_of(options)), device.identity.kind is ENROLMENT
+    return attempt_by_card(device, context, claim, lambda: read_pin(twice=twice), act=act), None
+
+
+def _by_face(
+    options: Options, config: Config, device: Device, context: Context, act: Actuator
+) -> tuple[Ended, Source]:
     engine = Engine.open(config.pack)
     camera = open_camera(config.camera, engine)
-    claim = _claim(options)
-    screen, completions = Screen(options.report.out), []
-
-    def act_and_note(decision: Decision) -> Completion:
-        completions.append(act(decision))
-        return completions[-1]
+    claim = claim_of(options)
+    screen = Screen(options.report.out)
 
     def ask_pin() -> str:
         screen.close()
-        return _read_pin(twice=False)
+        return read_pin(twice=False)
 
-    enrolling = device.identity.kind is TerminalKind.ENROLMENT
-    pin = _read_pin(twice=True) if enrolling else ask_pin
+    pin = read_pin(twice=True) if device.identity.kind is ENROLMENT else ask_pin
     terminal = Terminal(
         device.keystore,
         device.outbox,
@@ -335,14 +355,10 @@ def _attempt(
         unix_ms=device.unix_ms,
     )
     try:
-        ended = terminal.attempt(
-            context, claim, camera, pin=pin, act=act_and_note, on_prompt=screen.show
-        )
+        ended = terminal.attempt(context, claim, camera, pin=pin, act=act, on_prompt=screen.show)
     finally:
         screen.close()
-    completion = completions[0] if completions else None
-    waiting = len(device.outbox.waiting())
-    options.report.ended(ended, completion, camera.source, waiting, done)
+    return ended, camera.source
 
 
 def _tell(report: Report, learned: list[Decision]) -> None:
@@ -351,28 +367,14 @@ def _tell(report: Report, learned: list[Decision]) -> None:
         report.say(f"[yellow]settled from last time:[/] {decision.attempt} was {said}")
 
 
-@contextmanager
-def _cassette(options: Options, config: Config, device: Device) -> Iterator[Cassette | None]:
-    if device.identity.kind is not TerminalKind.ATM:
-        yield None
-        return
-    if not config.notes:
-        raise UsageError("terminal.toml names no notes: [atm] notes = {'50 EUR' = 100}")
-    with closing(Cassette(options.home / CASSETTE, config.notes)) as cassette:
-        yield cassette
-
-
-def _never(_attempt: AttemptId) -> bool:
-    return False
-
-
-def _claim(options: Options) -> str:
+def claim_of(options: Options) -> str:
+    """From ``--claim``, or typed unseen."""
     if options.claim is not None:
         return check_claim(options.claim)
     return str(click.prompt("Claim", hide_input=True, err=True, value_proc=_typed(check_claim)))
 
 
-def _read_pin(*, twice: bool) -> str:
+def read_pin(*, twice: bool) -> str:
     """From the file descriptor that ``COUNTENANCE_PIN_FD`` names, or typed unseen."""
     descriptor = os.environ.get("COUNTENANCE_PIN_FD")
     if descriptor is None:

@@ -1,4 +1,5 @@
-"""``countenance terminal add | list | revoke``: what operators do, on the service's machine."""
+"""``countenance terminal add | list | revoke | accept-camera``: what operators do, on the
+service's machine."""
 
 from __future__ import annotations
 
@@ -98,3 +99,17 @@ def revoke(found: TerminalId) -> None:
     if not done:
         fail("No such terminal, or it was revoked before", todo="countenance terminal list")
     console.print(f"[green]✓[/] {found} is revoked")
+
+
+@click.command("accept-camera")
+@click.argument("found", metavar="TERMINAL", type=IdType(TerminalId))
+def accept_camera(found: TerminalId) -> None:
+    """Accept a terminal's new camera: that of its next live attempt.
+
+    Use it after changing the camera, with the new one in place.
+    """
+    with open_house() as house:
+        done = house.operations.accept_camera(found)
+    if not done:
+        fail("No such terminal, or it has no camera yet", todo="countenance terminal list")
+    console.print(f"[green]✓[/] {found} is pinned to the camera of its next live attempt")

@@ -17,12 +17,13 @@ from countenance.output import emit_json, fail
 from face_engine.errors import ModelFileError
 from face_engine.quality import Flaw
 from terminal_client import errors
-from terminal_client.ceremony import Ended, Ending, Prompt
+from terminal_client.ceremony import Prompt
 from terminal_client.errors import TerminalError
+from terminal_client.exchange import Ended, Ending, Word
 from wire.denial import Reason
 from wire.messages import Completion, Source
 
-DENIED, USAGE, MISSING, UNREACHABLE, CAMERA, STORAGE = range(1, 7)
+DENIED, USAGE, MISSING, UNREACHABLE, CAMERA, STORAGE, DOOR = range(1, 8)
 CLOCK_SKEW_SHOWN_MS = 60_000
 
 _ENDING = {
@@ -64,6 +65,11 @@ _REASON: dict[str, tuple[str, str]] = {
         "a smaller amount, later, or another way to pay",
     ),
     Reason.NOT_PERMITTED: ("this is not permitted to this account here", "ask the operator"),
+    Reason.DOOR_CLOSED: ("nobody may pass here now", "do as the alarm or the staff says"),
+    Reason.SECOND_PERSON_MISSING: (
+        "this door opens for two people only",
+        "the second person now, within the time",
+    ),
     Reason.OUTSIDE_SCHEDULE: ("the account may not enter now", "come back within the schedule"),
     Reason.ENROLMENT_NOT_ACCEPTED: (
         "the claim is taken, or the pictures are not of one person",
@@ -85,7 +91,21 @@ _ERRORS: tuple[tuple[type[Exception], str, int, str, str], ...] = (
         "The terminal's own storage cannot be used",
         "repair what is named; nothing is sent until then",
     ),
+    (
+        errors.DispenserError,
+        "dispenser",
+        STORAGE,
+        "The dispenser cannot say where notes went",
+        "count the notes: countenance terminal atm report",
+    ),
     (errors.CameraError, "camera", CAMERA, "The camera gives no pictures", "--camera names it"),
+    (
+        errors.DriverError,
+        "driver",
+        DOOR,
+        "The door's driver cannot be used",
+        "docs/doors.md has wiring and set-up; the door stays as its lock is without orders",
+    ),
     (
         errors.NotRegistered,
         "not_registered",
@@ -109,13 +129,13 @@ class Report:
 
     def __init__(self, out: Console, *, as_json: bool) -> None:
         self.out = out
-        self._as_json = as_json
+        self.as_json = as_json
 
     def say(self, text: str) -> None:
         self.out.print(text, highlight=False, soft_wrap=True)
 
     def finish(self, values: dict[str, object]) -> None:
-        if self._as_json:
+        if self.as_json:
             emit_json(values)
 
     def fail(
@@ -181,15 +201,17 @@ class Report:
         )
 
     def ended(
-        self, ended: Ended, completion: Completion | None, source: Source, waiting: int, done: str
+        self, ended: Ended, word: Word | None, source: Source | None, waiting: int, done: str
     ) -> None:
         """The outcome of an attempt; fails with 1 where it was not approved, or not done."""
         decision = ended.decision
+        completed = word is not None and word.completion is Completion.COMPLETED
         values: dict[str, object] = {
             "outcome": ended.ending.value,
             "reason": ended.reason,
             "attempt": str(decision.attempt) if decision else None,
-            "completed": completion is Completion.COMPLETED,
+            "completed": completed,
+            "handed_out_minor": word.amount_minor if word else None,
             "waiting": waiting,
         }
         if not ended.approved:
@@ -198,12 +220,20 @@ class Report:
             fail("Not approved", why=why, todo=todo, exit_code=DENIED)
         if waiting:
             self.say("[yellow]the confirmation waits in the outbox for the next start[/]")
-        if completion is not Completion.COMPLETED:
+        if not completed:
             self.finish(values)
             fail(
                 "Approved, but not done",
                 why="the device did not release what was approved",
                 todo="look at the device; money that was held is free again",
+                exit_code=DENIED,
+            )
+        if word is not None and word.amount_minor is not None:
+            self.finish(values)
+            fail(
+                "Handed out in part",
+                why=f"only {word.amount_minor} minor units of it left the machine",
+                todo="the rest was given back to the account; look at the machine",
                 exit_code=DENIED,
             )
         self.say(f"[green]✓[/] {done}")
@@ -237,7 +267,13 @@ class Screen:
             self._progress.stop()
 
 
-def _explain(ended: Ended, source: Source) -> tuple[str, str]:
+def explain(reason: str | None) -> str:
+    """A coarse reason of the service in words; another reason as it is."""
+    known = _REASON.get(reason or "")
+    return known[0] if known else (reason or "unknown").replace("_", " ")
+
+
+def _explain(ended: Ended, source: Source | None) -> tuple[str, str]:
     if ended.ending is Ending.DENIED:
         unknown = (str(ended.reason), "ask the service's operator")
         return _REASON.get(ended.reason or "", unknown)
