@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
@@ -13,15 +13,17 @@ from flask.testing import FlaskClient
 from numpy.typing import NDArray
 from werkzeug.test import TestResponse
 
+from access.rules import Grant
+from access.schedule import Schedule, find_time_zone
 from face_engine.calibration import Calibration
 from service import policies
-from service.access import store as access
-from service.access.rules import Grant
-from service.access.schedule import Schedule, find_zone
+from service.access import places
+from service.access.places import Place, Subject
 from service.app import create_app
 from service.authorize import Authorizer
 from service.db import Database
 from service.desk import Limits
+from service.funding.processor import Processors
 from service.keys import KeyRing
 from service.ledger import store as ledger
 from service.operators.acts import Operations
@@ -32,8 +34,20 @@ from service.verification.liveness import COLOUR_MS_MIN, REACTION_MS_MIN
 from service.verification.policy import Policy, default_policy
 from wire import envelope
 from wire.envelope import SealKey, SigningKey
-from wire.ids import AccountId, AttemptId, DoorId, MerchantId, TerminalId, TransferId
+from wire.ids import (
+    AccountId,
+    AttemptId,
+    DoorId,
+    MerchantId,
+    PaymentIntentId,
+    TerminalId,
+    TransferId,
+)
 from wire.messages import (
+    NO_BIOMETRICS,
+    AnyEvidence,
+    CardEvidence,
+    CardProbe,
     Challenge,
     ChallengeRequest,
     ColourTiming,
@@ -49,16 +63,19 @@ from wire.messages import (
     LivenessOutcome,
     LivenessReport,
     PaymentContext,
+    PaymentRequest,
     Probe,
     Registered,
     Registration,
     Source,
     StepTiming,
     TerminalKind,
+    WaitingPayment,
     WithdrawalContext,
 )
 from wire.money import Money
 
+CAMERA = sha256(b"the terminal's camera").digest()
 MODEL_ID, BETTER_MODEL_ID = b"a model of tests", b"better in tests."
 CALIBRATIONS = {
     model_id: Calibration(
@@ -74,6 +91,7 @@ CALIBRATIONS = {
 }
 NOW_MS = 1_800_000_000_000
 CURRENCY = "EUR"
+EVENT_SECRET = "whsec_of_tests"
 
 
 class Clock:
@@ -106,13 +124,27 @@ class House:
     merchant: MerchantId = field(default_factory=MerchantId.new)
     door: DoorId = field(default_factory=DoorId.new)
     limits: Limits = field(default_factory=lambda: Limits(per_minute=100_000, burst=10_000))
+    processors: Processors = field(default_factory=dict)
+    calibrations: Mapping[bytes, Calibration] = field(default_factory=lambda: CALIBRATIONS)
 
     def __post_init__(self) -> None:
         authorizer = Authorizer(
-            self.database, self.keys, CALIBRATIONS, self.clock, limits=self.limits
+            self.database,
+            self.keys,
+            self.calibrations,
+            self.clock,
+            limits=self.limits,
+            processors=self.processors,
         )
         self.operations = Operations(self.database, self.keys, self.clock)
-        self.app = create_app(authorizer, self.database, self.operations)
+        self.app = create_app(
+            authorizer,
+            self.database,
+            self.operations,
+            processors=self.processors,
+            stripe_webhook_secret=EVENT_SECRET,
+            console_origin="http://localhost",
+        )
         with self.database.transaction() as conn:
             conn.execute(
                 "INSERT INTO merchants (merchant_id, name, currency, created_at_ms)"
@@ -120,7 +152,7 @@ class House:
                 (self.merchant.raw,),
             )
             ledger.open_merchant(conn, self.merchant, CURRENCY)
-            access.add_door(conn, access.Door(door=self.door, name="Front"), now_ms=1)
+            places.add_door(conn, places.Door(door=self.door, name="Front"), now_ms=1)
 
     def client(self) -> FlaskClient:
         return self.app.test_client()
@@ -163,19 +195,18 @@ class House:
                 now_ms=self.clock(),
             )
 
-    def grant(self, account: AccountId, schedule: str = "always") -> None:
+    def grant(
+        self, subject: Subject, schedule: str = "always", *, place: Place | None = None
+    ) -> None:
+        """For the door, unless ``place`` says another."""
+        grant = Grant(
+            schedule=Schedule.parse(schedule),
+            time_zone=find_time_zone("UTC"),
+            valid_from_ms=0,
+            valid_until_ms=2**50,
+        )
         with self.database.transaction() as conn:
-            access.set_grant(
-                conn,
-                account,
-                self.door,
-                Grant(
-                    schedule=Schedule.parse(schedule),
-                    zone=find_zone("UTC"),
-                    valid_from_ms=0,
-                    valid_until_ms=2**50,
-                ),
-            )
+            places.set_grant(conn, subject, place or self.door, grant)
 
     def denial_of(self, attempt: AttemptId) -> str | None:
         """What the audit keeps of an attempt; the terminal is never told."""
@@ -217,14 +248,31 @@ class Device:
     def send(self, path: str, raw: bytes) -> TestResponse:
         return self.house.client().post(path, data=raw, content_type="application/cose")
 
-    def ask(self, context: Context) -> TestResponse:
+    def take(self, intent: PaymentIntentId | None = None) -> TestResponse:
+        request = PaymentRequest(
+            terminal=self.terminal, requested_at_ms=self.house.clock(), intent=intent
+        )
+        return self.send("/v1/payments", envelope.sign(request, self.key).raw)
+
+    def waiting(self, intent: PaymentIntentId | None = None) -> PaymentContext | None:
+        """What the service says is to be paid here."""
+        answer = self.take(intent)
+        assert answer.status_code == 200, answer.data
+        unverified = envelope.parse(answer.data, WaitingPayment)
+        return envelope.verify(unverified, self.house.keys.signing.public).message.context
+
+    def ask(self, context: Context, *, face: bool = True) -> TestResponse:
         request = ChallengeRequest(
-            terminal=self.terminal, context=context, requested_at_ms=self.house.clock()
+            terminal=self.terminal,
+            context=context,
+            requested_at_ms=self.house.clock(),
+            colours=face,
+            face=face,
         )
         return self.send("/v1/challenges", envelope.sign(request, self.key).raw)
 
-    def challenge(self, context: Context) -> Challenge:
-        answer = self.ask(context)
+    def challenge(self, context: Context, *, face: bool = True) -> Challenge:
+        answer = self.ask(context, face=face)
         assert answer.status_code == 201, answer.data
         unverified = envelope.parse(answer.data, Challenge)
         return envelope.verify(unverified, self.house.keys.signing.public).message
@@ -254,7 +302,32 @@ class Device:
         changed = replace(clear, **changes)
         return replace(changed, sealed=seal_key.seal(probe.encode(), changed.binding))
 
-    def sign(self, evidence: Evidence) -> bytes:
+    def card_evidence(
+        self, challenge: Challenge, probe: CardProbe, /, **changes: object
+    ) -> CardEvidence:
+        self.counter += 1
+        seal_key = SealKey(challenge.seal_suite, challenge.seal_key)
+        clear = CardEvidence(
+            challenge=challenge.challenge,
+            nonce=challenge.nonce,
+            attempt=AttemptId.new(),
+            terminal=self.terminal,
+            counter=self.counter,
+            context=challenge.context,
+            entered_at_ms=self.house.clock(),
+            seal_key_digest=seal_key.digest,
+            sealed=b"-",
+        )
+        changed = replace(clear, **changes)
+        return replace(changed, sealed=seal_key.seal(probe.encode(), changed.binding))
+
+    def card_attempt(self, context: Context, probe: CardProbe, /, **changes: object) -> Decision:
+        """The way without a face."""
+        challenge = self.challenge(context, face=False)
+        evidence = self.card_evidence(challenge, probe, **changes)
+        return self.read(self.send("/v1/card-attempts", self.sign(evidence)))
+
+    def sign(self, evidence: AnyEvidence) -> bytes:
         return envelope.sign(evidence, self.key).raw
 
     def read(self, answer: TestResponse) -> Decision:
@@ -267,12 +340,15 @@ class Device:
         evidence = self.evidence(self.challenge(context), probe, **changes)
         return self.read(self.send("/v1/attempts", self.sign(evidence)))
 
-    def confirm(self, attempt: AttemptId, completion: Completion) -> TestResponse:
+    def confirm(
+        self, attempt: AttemptId, completion: Completion, *, amount_minor: int | None = None
+    ) -> TestResponse:
         confirmation = Confirmation(
             attempt=attempt,
             terminal=self.terminal,
             completion=completion,
             confirmed_at_ms=self.house.clock(),
+            amount_minor=amount_minor,
         )
         return self.send("/v1/confirmations", envelope.sign(confirmation, self.key).raw)
 
@@ -297,6 +373,7 @@ def live_report(challenge: Challenge) -> LivenessReport:
         cues=(),
         steps=tuple(steps),
         colours=colours,
+        camera=CAMERA,
     )
 
 
@@ -322,6 +399,18 @@ def enrol(house: House, seed: int, *, pin: str | None = "2468", share: bytes | N
         holder_share=share,
     )
     decision = station.attempt(context, wanted)
+    assert decision.approved, decision
+    return account
+
+
+def card(seed: int, pin: str = "2468", *, claim: str | None = None) -> CardProbe:
+    return CardProbe(claim=claim or f"card:{seed}", pin=pin)
+
+
+def enrol_without_face(house: House, seed: int, pin: str = "2468") -> AccountId:
+    account = AccountId.new()
+    context = EnrolmentContext(account=account, consent_version=NO_BIOMETRICS)
+    decision = house.add_terminal(TerminalKind.ENROLMENT).card_attempt(context, card(seed, pin))
     assert decision.approved, decision
     return account
 

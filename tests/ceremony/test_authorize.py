@@ -8,6 +8,7 @@ import pytest
 
 from service.ledger import store as ledger
 from service.ledger.check import check_balances
+from service.operators.acts import Operations
 from service.terminals import store as terminals
 from service.verification.policy import Tier, default_policy
 from tests.ceremony.house import (
@@ -15,6 +16,7 @@ from tests.ceremony.house import (
     enrol,
     entry,
     face,
+    live_report,
     payment,
     probe,
     withdrawal,
@@ -368,3 +370,28 @@ def test_a_policy_is_the_one_that_stood_when_the_challenge_was_issued(house: Hou
     assert (before.pin_required, after.pin_required) == (False, True)
     decision = store.read(store.send("/v1/attempts", store.sign(store.evidence(before, probe(1)))))
     assert decision.approved
+
+
+def test_a_terminal_is_pinned_to_its_first_camera_until_an_operator_accepts_another(
+    house: House,
+) -> None:
+    door = house.add_terminal(TerminalKind.DOOR)
+    house.grant(enrol(house, 2))
+
+    def enter(camera: bytes, **changes: object) -> str | None:
+        challenge = door.challenge(entry(house))
+        report = replace(live_report(challenge), camera=camera, **changes)  # type: ignore[arg-type]
+        evidence = door.evidence(challenge, probe(2), liveness=report)
+        decision = door.read(door.send("/v1/attempts", door.sign(evidence)))
+        return house.denial_of(decision.attempt)
+
+    one, other = b"1" * 32, b"2" * 32
+    assert enter(other, outcome=LivenessOutcome.UNDECIDED) == Denial.LIVENESS_UNDECIDED
+    assert enter(one) is None  # what was not live pinned nothing
+    assert enter(other) == Denial.CAMERA_CHANGED
+    assert enter(one) is None
+    operations = Operations(house.database, house.keys, house.clock)
+    assert operations.accept_camera(door.terminal)
+    assert not operations.accept_camera(door.terminal)
+    assert enter(other) is None
+    assert enter(one) == Denial.CAMERA_CHANGED

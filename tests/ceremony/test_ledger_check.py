@@ -15,12 +15,14 @@ from click.testing import CliRunner, Result
 from countenance.cli import main
 from service.ledger import store as ledger
 from service.ledger.check import Discrepancy, check, check_and_record, last_check, totals
-from tests.ceremony.house import House, enrol, payment, probe, withdrawal
+from terminal_client.journal import Entry, Event, Journal
+from tests.ceremony.house import NOW_MS, House, enrol, payment, probe, withdrawal
 from wire.ids import AccountId, AttemptId, Id, TerminalId, TransferId
 from wire.messages import Completion, TerminalKind
 from wire.money import Money
 
 STORE, ATM = TerminalKind.STORE, TerminalKind.ATM
+DAY = "2027-01-15"
 
 
 @dataclass
@@ -199,6 +201,11 @@ MERCHANT = "(SELECT ledger_account_id FROM ledger_accounts WHERE kind = 'merchan
             "paid",
         ),
         (
+            "UPDATE attempts SET completed_minor = 500 WHERE attempt_id = %(drawn)s",
+            "another amount of a hold is posted than was handed out",
+            "drawn",
+        ),
+        (
             "UPDATE transfers SET amount_minor = 50001 WHERE transfer_id = %(top_up)s",
             "a transfer is not what the log says of its act",
             "top_up",
@@ -231,7 +238,7 @@ def test_late_cash_is_booked_once_and_then_adds_up(day: Day, run: Callable[..., 
     house.clock.now_ms += 3_600_000
     atm.confirm(late.attempt, Completion.COMPLETED)
     with house.database.transaction() as conn:
-        assert ledger.expire_holds(conn, now_ms=house.clock()) == 1
+        assert len(ledger.expire_holds(conn, now_ms=house.clock())) == 1
     assert found(house) == (
         Discrepancy(what="cash was handed out, but its hold is not posted", row=transfer),
     )
@@ -242,6 +249,95 @@ def test_late_cash_is_booked_once_and_then_adds_up(day: Day, run: Callable[..., 
     with house.database.transaction() as conn:
         sums = {each.kind: each.balance_minor for each in totals(conn)}
     assert (sums["suspense"], sums["cassette"]) == (-2000, 4000)
+
+
+def test_late_cash_is_booked_in_the_part_that_was_handed_out(
+    day: Day, run: Callable[..., Result]
+) -> None:
+    house = day.house
+    atm = house.add_terminal(ATM)
+    late = atm.attempt(withdrawal(), probe(1, pin="2468"))
+    house.clock.now_ms += 3_600_000
+    atm.confirm(late.attempt, Completion.COMPLETED, amount_minor=500)
+    with house.database.transaction() as conn:
+        assert ledger.expire_holds(conn, now_ms=house.clock()) == [TransferId(late.attempt.raw)]
+    assert run("book-cash", str(TransferId(late.attempt.raw))).exit_code == 0
+    with house.database.transaction() as conn:
+        assert ledger.earned_minor(conn, atm.terminal) == 500
+
+
+def journal_of(folder: Path, given: dict[AttemptId, int]) -> list[str]:
+    """A machine's journal of 1.00 notes."""
+    journal = Journal(folder)
+    for attempt, minor in given.items():
+        for event, number in ((Event.ORDERED, 20), (Event.HANDED, minor // 100)):
+            journal.append(
+                Entry(
+                    event=event,
+                    at_ms=NOW_MS,
+                    at_hand={100: 0},
+                    notes={100: number},
+                    attempt=attempt,
+                    amount_minor=2000,
+                    currency="EUR",
+                )
+            )
+    return [str(path) for path in journal.files]
+
+
+def test_a_machines_day_is_compared_with_its_journal(
+    day: Day, run: Callable[..., Result], tmp_path: Path
+) -> None:
+    atm = str(day.atm)
+
+    def told(name: str, given: dict[AttemptId, int]) -> tuple[int, dict[str, object]]:
+        (tmp_path / name).mkdir()
+        files = journal_of(tmp_path / name, given)
+        result = run("atm", atm, DAY, *files, "--json")
+        return result.exit_code, json.loads(result.stdout.splitlines()[-1])
+
+    code, answer = told("right", {day.drawn: 2000, day.failed: 0})
+    assert (code, answer) == (
+        0,
+        {
+            "approved": 2,
+            "booked_minor": 2000,
+            "journal_minor": 2000,
+            "cassette_minor": 2000,
+            "mismatches": [],
+        },
+    )
+    stranger = AttemptId.new()
+    code, answer = told("wrong", {day.failed: 1000, stranger: 2000})
+    assert code == 1
+    assert [(each["attempt"], each["what"]) for each in answer["mismatches"]] == [
+        (str(day.failed), "booked 0, handed out 1000 minor units"),
+        (str(stranger), "the journal has it, and no withdrawal was approved"),
+        (str(day.drawn), "the books say it was handed out, and the journal does not have it"),
+    ]
+    code, answer = told("part", {day.drawn: 500, day.failed: 0})
+    assert answer["mismatches"] == [
+        {"attempt": str(day.drawn), "what": "booked 2000, handed out 500 minor units"}
+    ]
+    for_people = run("atm", atm, DAY)
+    assert for_people.exit_code == 1
+    assert "do not agree" in for_people.output
+
+
+def test_a_hold_that_was_never_confirmed_and_a_changed_journal_are_named(
+    day: Day, run: Callable[..., Result], tmp_path: Path
+) -> None:
+    machine = day.house.add_terminal(ATM)
+    open_one = machine.attempt(withdrawal(), probe(1, pin="2468"))
+    (file,) = journal_of(tmp_path, {open_one.attempt: 2000})
+    told = run("atm", str(machine.terminal), DAY, file)
+    assert told.exit_code == 1
+    assert "still pending" in told.output
+    content = Path(file).read_text()
+    Path(file).write_text(content.replace('"100":20', '"100":19', 1))
+    told = run("atm", str(machine.terminal), DAY, file)
+    assert told.exit_code == 1
+    assert "line 2 is damaged or was changed" in told.output.replace("\n", " ")
 
 
 def test_an_operator_refunds_what_was_paid_and_the_log_says_so(

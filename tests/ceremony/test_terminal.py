@@ -29,12 +29,15 @@ from service.ledger import store as ledger
 from service.terminals import registration
 from service.terminals import store as terminals
 from service.verification.policy import Tier, default_policy
-from terminal_client.atm import Cassette
+from terminal_client.atm import CashMachine
 from terminal_client.camera import SimulatedCamera, Stills
-from terminal_client.ceremony import Ending
-from terminal_client.door import open_door
-from terminal_client.drivers.console import ConsoleRelay
+from terminal_client.door import DoorPolicy
+from terminal_client.doorkeeper import Keeper
+from terminal_client.drivers.console import ConsoleChannel
+from terminal_client.drivers.simulated_dispenser import SimulatedDispenser
 from terminal_client.errors import Rejected, StorageError, Unreachable
+from terminal_client.exchange import COMPLETED, Ending, Word
+from terminal_client.journal import Journal
 from terminal_client.outbox import Outbox, Waiting
 from terminal_client.terminal import Terminal
 from terminal_client.transport import Reply
@@ -43,7 +46,7 @@ from tests.models.conftest import package_folder
 from wire import envelope
 from wire.denial import Reason
 from wire.ids import AccountId, AttemptId, TerminalId
-from wire.messages import ChallengeRequest, Completion, EnrolmentContext, TerminalKind
+from wire.messages import ChallengeRequest, EnrolmentContext, TerminalKind
 
 STORE, ATM, DOOR = TerminalKind.STORE, TerminalKind.ATM, TerminalKind.DOOR
 Portrait = tuple[Pixels, Face]
@@ -57,7 +60,7 @@ class InProcess:
         self.lose: Callable[[str], bool] = lambda path: False
         self.sent: list[tuple[str, bytes]] = []
 
-    def exchange(self, path: str, body: bytes, *, timeout_s: float) -> Reply:
+    def exchange(self, path: str, body: bytes, *, timeout_s: float, bytes_max: int) -> Reply:
         self.sent.append((path, body))
         answer = self._client.post(path, data=body, content_type="application/cose")
         if self.lose(path):
@@ -98,16 +101,28 @@ def real(house: House) -> House:
     return house
 
 
-def publish(house: House, *, level: str, packs: tuple[str, ...] = ("open", "pip")) -> None:
+def publish(
+    house: House,
+    *,
+    level: str,
+    packs: tuple[str, ...] = ("open", "pip"),
+    pin_at_doors: bool = False,
+) -> None:
     standard = default_policy()
     policy = type(standard)(
         tiers={
             name: tuple(
-                Tier(fmr=tier.fmr, level=level, pin=tier.pin, up_to_minor=tier.up_to_minor)
+                Tier(
+                    fmr=tier.fmr,
+                    level=level,
+                    pin=tier.pin or (pin_at_doors and name == "entry"),
+                    up_to_minor=tier.up_to_minor,
+                )
                 for tier in tiers
             )
             for name, tiers in standard.tiers.items()
         },
+        without_face=standard.without_face,
         packs=packs,
         sources=("camera", "simulated", "file"),
     )
@@ -186,19 +201,19 @@ def test_a_customer_enrols_pays_draws_cash_and_opens_a_door(
     assert any("Turn" in prompt.instruction or "Look" in prompt.instruction for prompt in prompts)
     impostor = store.attempt(payment(real), "card:1", customer(stranger, 3))
     assert impostor.reason == Reason.NOT_VERIFIED
-    cassette = Cassette(tmp_path / "cassette.db", {2000: 5, 1000: 1})
+    unit = SimulatedDispenser(tmp_path / "dispenser.db", {2000: 5, 1000: 1})
+    machine = CashMachine(unit, Journal(tmp_path / "journal"), unix_ms)
     drawn = atm.attempt(
-        withdrawal(5000), "card:1", customer(astronaut, 4), pin="2468", act=cassette.dispense
+        withdrawal(5000), "card:1", customer(astronaut, 4), pin="2468", act=machine.dispense
     )
     assert drawn.approved
-    assert cassette.notes == {2000: 3, 1000: 0}
-    relay = ConsoleRelay(lambda text: None)
-    entered = door.attempt(
-        entry(real), "card:1", customer(astronaut, 5),
-        act=lambda decision: open_door(decision, relay),
-    )  # fmt: skip
+    assert unit.at_hand() == {2000: 3, 1000: 0}
+    with Keeper(ConsoleChannel(lambda text: None), DoorPolicy(), lambda event: None) as keeper:
+        entered = door.attempt(
+            entry(real), "card:1", customer(astronaut, 5), act=keeper.admit
+        )  # fmt: skip
     assert entered.approved
-    cassette.close()
+    unit.close()
     with real.database.transaction() as conn:
         assert conn.execute("SELECT state FROM entries").fetchall() == [("confirmed",)]
         assert conn.execute("SELECT state FROM transfers WHERE kind = 'withdrawal'").fetchall() == [
@@ -285,9 +300,9 @@ def test_an_approval_that_comes_too_late_is_not_acted_on(
     atm = new_terminal(ATM)
     dispensed: list[object] = []
 
-    def dispense(decision: object) -> Completion:
+    def dispense(decision: object) -> Word:
         dispensed.append(decision)
-        return Completion.COMPLETED
+        return COMPLETED
 
     for late_ms, given in ((10**7, 0), (0, 1)):
         times = iter([0, late_ms])

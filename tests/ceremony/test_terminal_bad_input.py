@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import Flask, Response, request
 
-from countenance.commands.terminal_device import _attempt
+from countenance.commands.terminal_device import take_attempt
 from face_engine.calibration import shipped
 from service.app import create_app
 from service.authorize import Authorizer
@@ -24,13 +24,14 @@ from service.clock import unix_ms
 from service.enrolment import accounts
 from service.terminals import store as terminals
 from terminal_client.device import REGISTER
+from terminal_client.errors import Unreachable
 from terminal_client.outbox import ATTEMPT, CONFIRM, Outbox
-from terminal_client.terminal import CHALLENGE
-from terminal_client.transport import send
+from terminal_client.transport import CHALLENGE, HttpTransport, send
 from tests.ceremony.house import CALIBRATIONS, House
 from tests.ceremony.test_terminal import Portrait, astronaut, engine, publish, real, stranger
 from tests.ceremony.test_terminal_commands import Site, last_line, listen, site
 from wire import envelope
+from wire.bundle import Bundle
 from wire.codec import MAX_MESSAGE_BYTES
 from wire.envelope import SigningKey
 from wire.messages import Challenge, Decision
@@ -438,7 +439,7 @@ def test_who_does_not_agree_is_not_enrolled(site: Site) -> None:
     site.register("enrolment")
     result = site.run("enrolment", "enrol", "--claim", "card:1", typed="n\n")
     assert result.exit_code == 2
-    assert "card and PIN" in result.stderr
+    assert "enrol --no-face takes a card or code and a PIN" in " ".join(result.stderr.split())
     with site.house.database.transaction() as conn:
         assert accounts.list_accounts(conn, limit=2) == []
 
@@ -448,7 +449,7 @@ def test_an_interrupted_wait_says_that_an_attempt_is_kept(line: Line) -> None:
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(_attempt.__kwdefaults__, "act", interrupt)
+        patch.setitem(take_attempt.__kwdefaults__, "act", interrupt)
         result = line.site.run("store", *PAY)
     assert (result.exit_code, last_line(result)) == (4, {"outcome": "unreachable", "waiting": 1})
     assert line.site.run("store", "reconcile").exit_code == 0
@@ -475,6 +476,25 @@ def test_an_answer_that_trickles_has_an_end(
     assert (result.exit_code, last_line(result)["waiting"]) == (4, 0)
     assert "too slowly" in result.stderr
     assert len(sent) < 300  # of the two tries' 400
+
+
+def test_what_is_long_in_the_making_is_waited_for(
+    listen: Callable[[Flask], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bundle of thousands takes its time before its first byte; a decision must not."""
+    monkeypatch.setattr("terminal_client.transport.READ_TIMEOUT_S", 0.2)
+    slow = Flask("slow")
+
+    @slow.post("/v1/<_>")
+    def make(_: str) -> Response:
+        time.sleep(0.6)
+        return Response(b"x", content_type="application/cose")
+
+    transport = HttpTransport(listen(slow))
+    reply = transport.exchange("/v1/door-bundles", b"", timeout_s=20.0, bytes_max=Bundle.BYTES_MAX)
+    assert reply.body == b"x"
+    with pytest.raises(Unreachable):
+        transport.exchange("/v1/attempts", b"", timeout_s=20.0)
 
 
 def test_a_cassette_is_filled_again(shop: Site) -> None:

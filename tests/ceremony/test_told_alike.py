@@ -18,11 +18,20 @@ import pytest
 from face_engine.types import Vector
 from service.verification import pin as pins
 from service.verification import protection
-from tests.ceremony.house import BETTER_MODEL_ID, House, enrol, face, payment, probe
+from tests.ceremony.house import (
+    BETTER_MODEL_ID,
+    House,
+    card,
+    enrol,
+    enrol_without_face,
+    face,
+    payment,
+    probe,
+)
 from wire.denial import Denial, Reason
 from wire.envelope import OpeningKey
 from wire.ids import AccountId
-from wire.messages import REFERENCES_MAX, Probe, Successor, TerminalKind
+from wire.messages import REFERENCES_MAX, CardProbe, Probe, Successor, TerminalKind
 
 PIN_TIER_MINOR = 50_000
 
@@ -110,6 +119,19 @@ CASES: dict[Denial, tuple[Prepare, Callable[[int], Probe]]] = {
         lambda one: probe(one, pin="2468"),
     ),
     Denial.PIN_WRONG: (nothing, lambda one: probe(one, pin="1357")),
+    Denial.PIN_MISSING: (nothing, lambda one: probe(one, pin="13")),
+    Denial.PIN_LOCKED: (
+        sql("UPDATE accounts SET pin_locked_until_ms = %s WHERE account_id = %s", 2**50),
+        lambda one: probe(one, pin="2468"),
+    ),
+}
+OF_PINS = {Denial.PIN_WRONG, Denial.PIN_MISSING, Denial.PIN_LOCKED}
+OF_CARDS: dict[Denial, tuple[Prepare, Callable[[int], CardProbe]]] = {
+    Denial.PIN_WRONG: (nothing, lambda one: card(one, "1357")),
+    Denial.PIN_MISSING: (nothing, lambda one: card(one, "13")),
+    Denial.PIN_LOCKED: (CASES[Denial.PIN_LOCKED][0], card),
+    Denial.ACCOUNT_UNKNOWN: (nothing, lambda one: card(one, claim="card:none")),
+    Denial.ACCOUNT_SUSPENDED: (CASES[Denial.ACCOUNT_SUSPENDED][0], card),
 }
 
 
@@ -139,16 +161,46 @@ def test_every_refusal_looks_and_works_like_no_match(
     house: House, monkeypatch: pytest.MonkeyPatch, amount_minor: int
 ) -> None:
     with_pin = amount_minor == PIN_TIER_MINOR
-    cases = [denial for denial in CASES if with_pin or denial is not Denial.PIN_WRONG]
+    cases = [denial for denial in CASES if with_pin or denial not in OF_PINS]
     seen = {denial: refuse(house, denial, monkeypatch, amount_minor) for denial in cases}
     shape, work = seen[Denial.NO_MATCH]
     assert shape[3] == (Reason.NOT_VERIFIED, None, 0)
     assert len(work.statements) > 5
-    assert (work.unsealed, work.argon2) == (1, int(with_pin))
+    assert (work.unsealed, work.argon2) == (1, 2 * int(with_pin))  # the PIN, and the one for duress
     assert work.compared == [128] * REFERENCES_MAX
     for denial, (its_shape, its_work) in seen.items():
         assert its_shape == shape, denial
         assert its_work == work, denial
+
+
+def refuse_card(
+    house: House, denial: Denial, patch: pytest.MonkeyPatch
+) -> tuple[tuple[Any, ...], Work]:
+    prepare, wanted = OF_CARDS[denial]
+    seed = list(OF_CARDS).index(denial) + 1
+    prepare(house, enrol_without_face(house, seed))
+    store = house.add_terminal(TerminalKind.STORE)
+    challenge = store.challenge(payment(house, 500), face=False)
+    raw = store.sign(store.card_evidence(challenge, wanted(seed)))
+    with watched(patch) as work:
+        answer = store.send("/v1/card-attempts", raw)
+    decision = store.read(answer)
+    assert house.denial_of(decision.attempt) == denial
+    lives_ms = decision.expires_at_ms - decision.decided_at_ms
+    told = (decision.reason, decision.result, lives_ms)
+    return (answer.status_code, len(answer.data), told), work
+
+
+def test_without_a_face_every_refusal_looks_and_works_like_a_wrong_pin(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape, work = refuse_card(house, Denial.PIN_WRONG, monkeypatch)
+    assert shape[2] == (Reason.NOT_VERIFIED, None, 0)
+    assert (work.unsealed, work.argon2, work.compared) == (1, 2, [])
+    for denial in OF_CARDS:
+        if denial is not Denial.PIN_WRONG:
+            house.clock.now_ms += 1
+            assert refuse_card(house, denial, monkeypatch) == (shape, work), denial
 
 
 def keep(number: int) -> Prepare:

@@ -164,8 +164,8 @@ def test_holds_expire_and_then_cannot_be_posted(funded: Database) -> None:
     with funded.transaction() as conn:
         assert hold(conn, 100, early, 50) is None
         assert hold(conn, 100, late, 53) is None
-        assert store.expire_holds(conn, now_ms=50) == 1
-        assert store.expire_holds(conn, now_ms=50) == 0
+        assert len(store.expire_holds(conn, now_ms=50)) == 1
+        assert store.expire_holds(conn, now_ms=50) == []
         assert store.post(conn, early, now_ms=52) is CloseRefusal.EXPIRED
         assert store.post(conn, late, now_ms=52) is None
         assert check_balances(conn) == ()
@@ -220,7 +220,7 @@ def test_what_is_overdue_is_expired_before_any_task_ran(funded: Database) -> Non
         assert hold(conn, 100, transfer, 50) is None
         assert store.post(conn, transfer, now_ms=50) is CloseRefusal.EXPIRED
         assert store.void(conn, transfer, now_ms=50) is CloseRefusal.EXPIRED
-        assert store.expire_holds(conn, now_ms=50) == 1
+        assert len(store.expire_holds(conn, now_ms=50)) == 1
         assert check_balances(conn) == ()
 
 

@@ -122,7 +122,7 @@ def test_what_was_given_back_counts_no_more_and_what_was_posted_counts(till: Til
         assert store.void(conn, transfer_of(till, 100), now_ms=NOON_MS) is None
     assert till.pay(100, DAY, lives_ms=10) is None
     with till.database.transaction() as conn:
-        assert store.expire_holds(conn, now_ms=NOON_MS + 10) == 1
+        assert len(store.expire_holds(conn, now_ms=NOON_MS + 10)) == 1
     assert till.pay(100, DAY, lives_ms=10) is None
     with till.database.transaction() as conn:
         assert store.post(conn, till.last, now_ms=NOON_MS, amount_minor=30) is None

@@ -83,6 +83,7 @@ class Town:
                 conn,
                 account,
                 claim_hash=os.urandom(32),
+                blinded=os.urandom(32),
                 consent_version="1",
                 wrapped_key=self.keys.wrap(data_key, account),
                 holder_mode=holder,

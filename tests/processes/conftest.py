@@ -45,10 +45,10 @@ class Line:
     network: Network
     http: HttpTransport
 
-    def exchange(self, path: str, body: bytes, *, timeout_s: float) -> Reply:
+    def exchange(self, path: str, body: bytes, *, timeout_s: float, bytes_max: int) -> Reply:
         self.network.count(path)
         try:
-            reply = self.http.exchange(path, body, timeout_s=timeout_s)
+            reply = self.http.exchange(path, body, timeout_s=timeout_s, bytes_max=bytes_max)
         except Unreachable:
             self.network.note(None)
             raise

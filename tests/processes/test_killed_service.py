@@ -29,6 +29,7 @@ from service.ledger.rules import Wallet
 from terminal_client.outbox import ATTEMPT
 from tests.processes.conftest import Network
 from tests.processes.till import CURRENCY, Mall, Prepared, Till
+from wire.codec import MAX_MESSAGE_BYTES
 from wire.denial import Reason
 from wire.messages import Problem, TerminalKind
 
@@ -157,7 +158,9 @@ def test_without_a_database_nothing_is_decided_and_then_once(stage: Stage) -> No
         # Whoever would start it again waits for this.
         fcntl.flock(lock, fcntl.LOCK_EX)
         stage.kill_database()
-        reply = till.transport.exchange(ATTEMPT, prepared.evidence, timeout_s=10.0)
+        reply = till.transport.exchange(
+            ATTEMPT, prepared.evidence, timeout_s=10.0, bytes_max=MAX_MESSAGE_BYTES
+        )
     assert reply.status == 503
     assert Problem.decode(reply.body).reason == Reason.UNAVAILABLE
     assert prepared.decide().approved

@@ -16,17 +16,25 @@ import pytest
 import redis
 
 from countenance.stage import Stage
+from service import checkout
 from service.audit import log
 from service.clock import unix_ms
 from service.ledger import store as ledger
 from service.ledger.check import check_balances, last_check
+from service.operators import webhook_acts
+from service.payments.rules import Intent, NewIntent
 from service.settings import Settings
+from service.webhooks.outbox import EventKind
+from service.webhooks.store import Webhook
+from tests.api.receiver import Receiver, receiver
 from tests.processes.conftest import Network
 from tests.processes.test_killed_service import verify
 from tests.processes.till import CURRENCY, Mall, Till
 from wire.ids import AccountId, TransferId
 from wire.messages import TerminalKind
 from wire.money import Money
+
+__all__ = ["receiver"]
 
 WAIT_MAX_S = 90
 START_MINOR, HELD_MINOR = 10_000, 4_000
@@ -201,3 +209,45 @@ def test_tasks_run_twice_and_at_once_do_their_work_once(
         ).fetchone()
     assert expired == (1,)
     verify(stage.house)
+
+
+def test_webhooks_and_settlements_run_twice_and_at_once_do_their_work_once(
+    stage: Stage, receiver: Receiver
+) -> None:
+    from service.tasks import app  # noqa: PLC0415 (reads the environment)
+
+    merchant = Mall(stage.house).merchant
+    acts = webhook_acts.of(stage.house.operations)
+    hook = acts.add(merchant, receiver.url, list(EventKind), development=True)
+    assert isinstance(hook, Webhook)
+    wanted = NewIntent(
+        merchant=merchant,
+        money=Money(amount_minor=500, currency=CURRENCY),
+        order="A-1",
+        terminal=None,
+        site=None,
+        hold_ms=None,
+        lives_ms=60_000,
+    )
+    for _ in range(3):
+        intent = checkout.of(stage.house.operations).create(wanted)
+        assert isinstance(intent, Intent)
+        checkout.of(stage.house.operations).void(merchant, intent.intent)
+    with stage.house.database.transaction() as conn:
+        conn.execute(
+            "UPDATE merchants SET created_at_ms = created_at_ms - 172800000 WHERE merchant_id = %s",
+            (merchant.raw,),
+        )
+    with closing(app._database()), ThreadPoolExecutor(8) as threads:
+        done = [threads.submit(app.deliver.run, str(hook.webhook)) for _ in range(8)]
+        done += [threads.submit(app.settlements.run) for _ in range(4)]
+        for future in done:
+            future.result()
+    app._database.cache_clear()
+    assert len(receiver.got) == len({body for _, body in receiver.got}) == 3
+    with stage.house.database.transaction() as conn:
+        settled = conn.execute(
+            "SELECT count(*), sum(net_minor)::bigint FROM settlements WHERE merchant_id = %s",
+            (merchant.raw,),
+        ).fetchone()
+    assert settled == (2, 0)

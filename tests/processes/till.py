@@ -16,11 +16,12 @@ from liveness.types import Observation
 from service.clock import unix_ms
 from service.verification.policy import default_policy
 from terminal_client.ceremony import Ceremony, Frame
+from terminal_client.checkout import WAITING
 from terminal_client.device import REGISTER
+from terminal_client.exchange import Word
 from terminal_client.keystore import Identity
 from terminal_client.outbox import ATTEMPT, CONFIRM
-from terminal_client.terminal import CHALLENGE
-from terminal_client.transport import Transport, send
+from terminal_client.transport import CHALLENGE, Transport, send
 from terminal_client.views import Views
 from wire import envelope
 from wire.envelope import SigningKey
@@ -31,10 +32,12 @@ from wire.messages import (
     Decision,
     EnrolmentContext,
     PaymentContext,
+    PaymentRequest,
     Registered,
     Registration,
     Source,
     TerminalKind,
+    WaitingPayment,
     WithdrawalContext,
 )
 from wire.money import Money
@@ -42,6 +45,7 @@ from wire.money import Money
 CURRENCY = "EUR"
 TRIES_MAX = 900
 PAUSE_S = 0.1
+DEADLINE_S = TRIES_MAX * PAUSE_S
 FACE = Face(box=(0, 0, 100, 100), landmarks=np.zeros((5, 2), np.float32), score=1.0)
 
 
@@ -79,23 +83,45 @@ class Till:
     def send(self, path: str, body: bytes) -> bytes:
         """The same bytes until there is an answer."""
         return send(
-            self.transport, path, body, tries=TRIES_MAX, pause=lambda _: time.sleep(PAUSE_S)
+            self.transport,
+            path,
+            body,
+            tries=TRIES_MAX,
+            deadline_s=DEADLINE_S,
+            pause=lambda _: time.sleep(PAUSE_S),
         )
 
-    def prepare(self, context: Context, seed: int, pin: str | None = None) -> Prepared:
+    def waiting(self) -> PaymentContext | None:
+        """The payment that the merchant's system wants this terminal to take."""
+        request = PaymentRequest(terminal=self.identity.terminal, requested_at_ms=unix_ms())
+        answer = self.send(WAITING, envelope.sign(request, self.key).raw)
+        return envelope.parse(answer, WaitingPayment).message.context
+
+    def prepare(
+        self, context: Context, seed: int, pin: str | None = None, claim: str | None = None
+    ) -> Prepared:
         """Everything before the evidence is sent."""
         face = made_up(seed)
         views, none = (Views(same_person_min=0.5, reference_min=0.5) for _ in range(2))
         source = Source.CAMERA
         ceremony = Ceremony(
-            self.identity, self.key, context, f"card:{seed}", face.model_id, source, views, none
+            self.identity,
+            self.key,
+            context,
+            claim or f"card:{seed}",
+            face.model_id,
+            source,
+            views,
+            none,
         )
         ceremony.begin(self.send(CHALLENGE, ceremony.ask(unix_ms())))
         seen = Observation(captured_at_ms=0, faces=(FACE,), passive=None, embedding=face)
         view = Candidate(embedding=face, quality=50, yaw_deg=0, pitch_deg=0)
         ceremony.look(Frame(observation=seen, flaw=None, view=view))
         self.counter += 1
-        evidence = ceremony.evidence(counter=self.counter, pin=pin, now_ms=unix_ms())
+        evidence = ceremony.evidence(
+            counter=self.counter, pin=pin, camera=bytes(32), now_ms=unix_ms()
+        )
         return Prepared(self, ceremony, evidence)
 
 
@@ -115,7 +141,7 @@ class Prepared:
         return decision
 
     def confirm(self, completion: Completion = Completion.COMPLETED) -> None:
-        word = self.ceremony.confirm(completion, unix_ms())
+        word = self.ceremony.confirm(Word(completion), unix_ms())
         self.ceremony.acknowledge(self.till.send(CONFIRM, word))
 
 

@@ -51,6 +51,7 @@ def evidence(amount_minor: int = 1250, suite: SealSuite = SealSuite.MLKEM768_X25
             frames=1,
             cues=(),
             steps=(),
+            camera=bytes(32),
         ),
         seal_key_digest=seal_key.digest,
         sealed=b"-",

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service.access.schedule import Schedule, ScheduleError, find_zone
+from access.schedule import Schedule, ScheduleError, find_time_zone
 from service.audit.verify import AuditError, VerifierKey, read_checkpoint, verify_receipt
 from service.errors import Misconfigured
 from service.verification.policy import Policy, default_policy
@@ -244,7 +244,7 @@ def test_a_schedule_is_refused_or_has_one_text(text: str) -> None:
         return
     assert Schedule.parse(str(found)) == found
     assert str(Schedule.parse(str(found))) == str(found)
-    assert isinstance(found.contains(1_800_000_000_000, find_zone("Europe/Paris")), bool)
+    assert isinstance(found.contains(1_800_000_000_000, find_time_zone("Europe/Paris")), bool)
 
 
 @given(name=st.text(max_size=60))
@@ -258,7 +258,7 @@ def test_a_schedule_is_refused_or_has_one_text(text: str) -> None:
 @example(name="A" * 5000)
 def test_a_time_zone_is_found_or_refused(name: str) -> None:
     with suppress(ScheduleError):
-        assert find_zone(name).key == name
+        assert find_time_zone(name).key == name
 
 
 JSON = st.recursive(

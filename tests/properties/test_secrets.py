@@ -25,7 +25,15 @@ from wire.errors import WireError
 from wire.messages import Probe, Registration
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("wire", "face_engine", "liveness", "terminal_client", "service", "countenance")
+PACKAGES = (
+    "wire",
+    "access",
+    "face_engine",
+    "liveness",
+    "terminal_client",
+    "service",
+    "countenance",
+)
 SECRET = re.compile(
     r"(^|_)(claim|pin|embeddings?|vector|share|probe|sealed|code|private|secret|password|pepper|"
     r"seed|token|transforms?|wrapping|ciphertext|wrapped_key|data_key|transform_key|pin_hash|url)$"

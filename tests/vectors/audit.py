@@ -28,7 +28,7 @@ from tests.vectors.shared import (
     describe,
     fixed,
 )
-from wire.messages import Completion, Outcome
+from wire.messages import Completion, Factor, Outcome
 
 # The leaves of Certificate Transparency's reference tree; their roots are published.
 _CT_LEAVES = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657",
@@ -58,8 +58,16 @@ LEAVES = (
         outcome=Outcome.DENIED,
         denial="account_unknown",
         account=None,
+        factor=Factor.CARD_PIN,
     ),
     ConfirmationLeaf(at_ms=NOW_MS, attempt=ATTEMPT, completion=Completion.COMPLETED, finding=None),
+    ConfirmationLeaf(
+        at_ms=NOW_MS,
+        attempt=ATTEMPT,
+        completion=Completion.COMPLETED,
+        finding=None,
+        amount_minor=2_000,
+    ),
     *(
         ActLeaf(
             at_ms=NOW_MS,

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from tests.vectors.shared import (
     ACCOUNT,
     ATTEMPT,
+    CARD_CHALLENGE,
     CHALLENGE,
     DOOR,
+    INTENT,
     MERCHANT,
     MESSAGES,
     PAYMENT,
@@ -23,9 +25,12 @@ from tests.vectors.shared import (
 from wire import codec
 from wire.codec import MAX_DEPTH, MAX_MESSAGE_BYTES, Message
 from wire.errors import WireError
-from wire.ids import EntryId, Id, TransferId
+from wire.ids import AlarmId, EntryId, GroupId, Id, SiteId, TransferId, ZoneId
 from wire.messages import (
+    CardProbe,
+    Challenge,
     ChallengeRequest,
+    Confirmation,
     Decision,
     LivenessPlan,
     PaymentContext,
@@ -94,13 +99,18 @@ _REFUSED = {
 }
 _IDS: tuple[Id, ...] = (
     ACCOUNT,
+    AlarmId(fixed("alarm", 16)),
     ATTEMPT,
     CHALLENGE,
     DOOR,
     EntryId(fixed("entry", 16)),
+    GroupId(fixed("group", 16)),
     MERCHANT,
+    INTENT,
+    SiteId(fixed("site", 16)),
     TERMINAL,
     TransferId(fixed("transfer", 16)),
+    ZoneId(fixed("zone", 16)),
 )
 
 
@@ -147,7 +157,18 @@ def _wrong_messages() -> list[tuple[str, type[Message], object]]:
     payment, plan = PAYMENT.to_map(), PLAN.to_map()
     request = {1: TERMINAL.raw, 2: [1, payment], 3: 0}
     decision = REFUSAL.to_map()
+    challenge = CARD_CHALLENGE.to_map()
+    word = {1: ATTEMPT.raw, 2: TERMINAL.raw, 3: 1, 4: 0}
     return [
+        ("colours without a face", ChallengeRequest, request | {4: True, 5: False}),
+        ("a card by its phone number", CardProbe, {1: "phone:+4930123456", 2: "2468"}),
+        ("a card without a PIN", CardProbe, {1: "card:1"}),
+        ("a card with a face", CardProbe, {1: "card:1", 2: "2468", 3: [bytes(512)]}),
+        ("a card that is asked to be alive", Challenge, challenge | {6: 2}),
+        ("a card with models", Challenge, challenge | {8: [bytes(16)]}),
+        ("a face without models", Challenge, challenge | {9: 1}),
+        ("an amount of what failed", Confirmation, word | {3: 2, 5: 1}),
+        ("an amount of nothing", Confirmation, word | {5: 0}),
         ("not a map", PaymentContext, [1, 2]),
         ("a field is missing", WithdrawalContext, {1: 100}),
         ("an unknown field", WithdrawalContext, {1: 100, 2: "EUR", 3: 0}),

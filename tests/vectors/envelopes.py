@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from tests.vectors.encodings import refusal
 from tests.vectors.shared import (
     APPROVAL,
+    CARD_EVIDENCE,
     EVIDENCE,
     MESSAGES,
     PROBE,
@@ -26,7 +27,9 @@ from wire.codec import Message
 from wire.envelope import PADDING_BYTES, SEED_BYTES, OpeningKey, SigningKey
 from wire.messages import Decision, Evidence, SealSuite
 
-_BY_TERMINAL = frozenset({"Registration", "ChallengeRequest", "Evidence", "Confirmation"})
+_BY_TERMINAL = frozenset(
+    {"Registration", "ChallengeRequest", "Evidence", "CardEvidence", "Confirmation"}
+)
 _KEMS = {SealSuite.MLKEM768_X25519: KEM.MLKEM768_X25519, SealSuite.X25519: KEM.X25519}
 
 
@@ -102,6 +105,7 @@ def hpke(kept: Document | None) -> Document:
         "about": "Probes sealed by HPKE, base mode: info, seed of the opening key, sealed bytes.",
         "seed": fixed("seal", SEED_BYTES).hex(),
         "suites": [_suite(suite, kept) for suite in SealSuite],
+        "card": {"evidence": CARD_EVIDENCE.encode().hex(), "info": CARD_EVIDENCE.binding.hex()},
     }
 
 

@@ -13,12 +13,13 @@ from service.keys import KeyRing
 from service.terminals.registration import code_hash, fingerprint
 from service.verification import protection
 from service.verification.pin import PinHasher
-from service.verification.plan import draw_plan
 from service.verification.protection import Slot
 from tests.vectors.shared import ACCOUNT, MODEL_ID, SERVICE_KEY, Case, Document, describe, fixed
+from wire import blind
 from wire.denial import Denial, Reason
 from wire.envelope import SEED_BYTES
 from wire.messages import Level
+from wire.plan import draw_plan
 
 CLOSE = 1e-6
 _NAMES = ("signing", "log", "wrapping", "claims", "pins", "transforms")
@@ -53,9 +54,16 @@ def hashes() -> Document:
     code = f"MFRGGZDF-MZTWQ2LK.{fingerprint(SERVICE_KEY.public)}"
     spellings = (code, code.lower(), code.replace("-", ""), "MFRG GZDF MZTW Q2LK")
     return {
-        "about": "Keyed hashes under which claims and registration codes are stored.",
+        "about": "Keyed hashes under which claims and registration codes are stored, and claims "
+        "at a door.",
         "key": KEYS["claims"].hex(),
         "claims": [{"claim": each, "hash": RING.claim_hash(each).hex()} for each in claims],
+        "door_claims": [
+            {"claim": each, "number": key.hex(), "digest": blind.digest(each, number).hex()}
+            for each in claims
+            for number in (blind.number(KEYS["claims"], b"door"),)
+            for key in (number.to_bytes(32),)
+        ],
         "codes": [{"code": each, "hash": code_hash(each, RING.claims).hex()} for each in spellings],
         "fingerprint": {
             "service_key": SERVICE_KEY.public.hex(),

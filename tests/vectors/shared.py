@@ -9,11 +9,31 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from wire.bundle import (
+    Bundle,
+    BundleRequest,
+    DoorBeat,
+    DoorStanding,
+    Roster,
+    RosterGrant,
+    RosterPerson,
+)
 from wire.codec import Message
 from wire.envelope import SEED_BYTES, OpeningKey, SigningKey
-from wire.ids import AccountId, AttemptId, ChallengeId, DoorId, Id, MerchantId, TerminalId
+from wire.ids import (
+    AccountId,
+    AttemptId,
+    ChallengeId,
+    DoorId,
+    Id,
+    MerchantId,
+    PaymentIntentId,
+    TerminalId,
+)
 from wire.messages import (
     Acknowledgement,
+    CardEvidence,
+    CardProbe,
     Challenge,
     ChallengeRequest,
     Colour,
@@ -24,9 +44,16 @@ from wire.messages import (
     CueScore,
     Decision,
     Direction,
+    DoorDecision,
+    DoorEventKind,
+    DoorEvents,
+    DoorEventsKept,
+    DoorFault,
+    DoorRecord,
     EnrolmentContext,
     EntryContext,
     Evidence,
+    Factor,
     Level,
     LivenessOutcome,
     LivenessPlan,
@@ -34,6 +61,7 @@ from wire.messages import (
     Move,
     Outcome,
     PaymentContext,
+    PaymentRequest,
     PlanStep,
     Probe,
     Problem,
@@ -44,6 +72,7 @@ from wire.messages import (
     StepTiming,
     Successor,
     TerminalKind,
+    WaitingPayment,
     WithdrawalContext,
     purpose_of,
 )
@@ -71,6 +100,7 @@ ATTEMPT = AttemptId(fixed("attempt", 16))
 CHALLENGE = ChallengeId(fixed("challenge", 16))
 DOOR = DoorId(fixed("door", 16))
 MERCHANT = MerchantId(fixed("merchant", 16))
+INTENT = PaymentIntentId(fixed("payment intent", 16))
 TERMINAL = TerminalId(fixed("terminal", 16))
 SERVICE_KEY = signing_key("service key", fixed("service kid", 16))
 TERMINAL_KEY = signing_key("terminal key", TERMINAL.raw)
@@ -78,6 +108,7 @@ MODEL_ID = fixed("model", 16)
 NONCE = fixed("nonce", 32)
 
 PAYMENT = PaymentContext(amount_minor=1250, currency="EUR", payee=MERCHANT, order="A-17")
+INTENDED = replace(PAYMENT, intent=INTENT)
 WITHDRAWAL = WithdrawalContext(amount_minor=500, currency="JPY")
 ENTRY = EntryContext(door=DOOR, direction=Direction.IN)
 ENROLMENT = EnrolmentContext(account=ACCOUNT, consent_version="2026-11")
@@ -100,6 +131,7 @@ REPORT = LivenessReport(
         ColourTiming(colour=Colour.WHITE, shown_ms=1400),
         ColourTiming(colour=Colour.BLUE, shown_ms=1800),
     ),
+    camera=fixed("camera", 32),
 )
 EVIDENCE = Evidence(
     challenge=CHALLENGE,
@@ -121,6 +153,31 @@ PROBE = Probe(
     pin="2468",
     holder_share=fixed("holder share", 32),
 )
+CARD_EVIDENCE = CardEvidence(
+    challenge=CHALLENGE,
+    nonce=NONCE,
+    attempt=ATTEMPT,
+    terminal=TERMINAL,
+    counter=8,
+    context=PAYMENT,
+    entered_at_ms=NOW_MS,
+    seal_key_digest=fixed("seal key digest", 32),
+    sealed=fixed("sealed card", 64),
+)
+CARD_CHALLENGE = Challenge(
+    challenge=CHALLENGE,
+    nonce=NONCE,
+    terminal=TERMINAL,
+    context=PAYMENT,
+    expires_at_ms=NOW_MS + 60_000,
+    level=Level.NONE,
+    plan=LivenessPlan(steps=()),
+    model_ids=(),
+    factor=Factor.CARD_PIN,
+    seal_suite=SealSuite.X25519,
+    seal_key=opening_key(SealSuite.X25519).public.raw,
+)
+CARD_PROBE = CardProbe(claim="card:4000001234567899", pin="2468")
 SUCCESSOR = Successor(model_id=fixed("other model", 16), embedding=fixed("other embedding", 512))
 APPROVAL = Decision(
     attempt=ATTEMPT,
@@ -145,8 +202,97 @@ REFUSAL = Decision(
     leaf_hash=fixed("leaf", 32),
 )
 
+DOOR_EVENTS = DoorEvents(
+    terminal=TERMINAL,
+    previous=fixed("chain head", 32),
+    records=(
+        DoorRecord(
+            sequence=7,
+            at_ms=NOW_MS,
+            offline=False,
+            event=DoorEventKind.OPENED,
+            attempt=ATTEMPT,
+        ),
+        DoorRecord(sequence=8, at_ms=NOW_MS + 1, offline=True, event=DoorEventKind.FORCED),
+        DoorRecord(
+            sequence=9,
+            at_ms=NOW_MS + 2,
+            offline=True,
+            event=DoorEventKind.DECIDED,
+            attempt=ATTEMPT,
+            decision=DoorDecision(
+                bundle=3,
+                direction=Direction.IN,
+                person=fixed("name at a door", 16),
+                denial="anti_passback",
+            ),
+        ),
+        DoorRecord(
+            sequence=10,
+            at_ms=NOW_MS + 3,
+            offline=True,
+            event=DoorEventKind.FAULT,
+            fault=DoorFault.CLOCK_TURNED_BACK,
+        ),
+    ),
+    head=fixed("chain head after", 32),
+)
+ROSTER = Roster(
+    model_id=MODEL_ID,
+    dimensions=128,
+    threshold_micro=612_000,
+    factor=Factor.FACE,
+    level=Level.PASSIVE,
+    claim_key=fixed("claim key", 32),
+    mode="normal",
+    passback="hard",
+    passback_timeout_ms=3_600_000,
+    occupancy_max=50,
+    two_person_ms=None,
+    others_inside=2,
+    holidays=(739_975,),
+    lockout=(5, 50, 30_000, 3_600_000),
+    grants=(
+        RosterGrant(
+            schedule="Mon-Fri 06:00-20:00; Hol 10:00-12:00",
+            time_zone="Europe/Berlin",
+            valid_from_ms=0,
+            valid_until_ms=NOW_MS * 2,
+            through_lockdown=False,
+        ),
+    ),
+    people=(
+        RosterPerson(
+            person=fixed("name at a door", 16),
+            claim=fixed("claim at a door", 16),
+            grants=(0,),
+            references=fixed("references", 256),
+            visit_until_ms=NOW_MS + 3_600_000,
+            inside=True,
+            since_ms=NOW_MS - 1,
+            failures=2,
+        ),
+        RosterPerson(
+            person=fixed("other name", 16),
+            claim=fixed("other claim", 16),
+            grants=(0,),
+            references=fixed("other references", 128),
+        ),
+    ),
+)
+BUNDLE = Bundle(
+    terminal=TERMINAL,
+    door=DOOR,
+    nonce=NONCE,
+    number=3,
+    issued_at_ms=NOW_MS,
+    expires_at_ms=NOW_MS + 28_800_000,
+    sequence=8,
+    sealed=fixed("sealed roster", 64),
+)
 MESSAGES: tuple[Message, ...] = (
     PAYMENT,
+    INTENDED,
     WITHDRAWAL,
     ENTRY,
     ENROLMENT,
@@ -176,10 +322,23 @@ MESSAGES: tuple[Message, ...] = (
         merchant=None,
         door=DOOR,
     ),
+    PaymentRequest(terminal=TERMINAL, requested_at_ms=NOW_MS),
+    PaymentRequest(terminal=TERMINAL, requested_at_ms=NOW_MS, intent=INTENT),
+    WaitingPayment(terminal=TERMINAL, requested_at_ms=NOW_MS, expires_at_ms=NOW_MS),
+    WaitingPayment(
+        terminal=TERMINAL,
+        requested_at_ms=NOW_MS,
+        expires_at_ms=NOW_MS + 600_000,
+        context=INTENDED,
+    ),
     *(
         ChallengeRequest(terminal=TERMINAL, context=context, requested_at_ms=NOW_MS)
         for context in (PAYMENT, WITHDRAWAL, ENTRY, ENROLMENT)
     ),
+    ChallengeRequest(
+        terminal=TERMINAL, context=PAYMENT, requested_at_ms=NOW_MS, colours=False, face=False
+    ),
+    CARD_CHALLENGE,
     Challenge(
         challenge=CHALLENGE,
         nonce=NONCE,
@@ -189,16 +348,19 @@ MESSAGES: tuple[Message, ...] = (
         level=Level.STANDARD,
         plan=PLAN,
         model_ids=(MODEL_ID, fixed("other model", 16)),
-        pin_required=True,
+        factor=Factor.FACE_PIN,
         seal_suite=SealSuite.X25519,
         seal_key=opening_key(SealSuite.X25519).public.raw,
     ),
     EVIDENCE,
     PROBE,
+    CARD_EVIDENCE,
+    CARD_PROBE,
     Probe(claim="qr:7", embeddings=(fixed("one", 512),) * 2, pin=None, holder_share=None),
     SUCCESSOR,
     replace(PROBE, successor=SUCCESSOR),
     APPROVAL,
+    replace(APPROVAL, factor=Factor.CARD_PIN),
     REFUSAL,
     Confirmation(
         attempt=ATTEMPT,
@@ -206,7 +368,57 @@ MESSAGES: tuple[Message, ...] = (
         completion=Completion.COMPLETED,
         confirmed_at_ms=NOW_MS + 900,
     ),
+    Confirmation(
+        attempt=ATTEMPT,
+        terminal=TERMINAL,
+        completion=Completion.COMPLETED,
+        confirmed_at_ms=NOW_MS + 900,
+        amount_minor=2_000,
+    ),
     Acknowledgement(attempt=ATTEMPT, completion=Completion.FAILED),
+    *DOOR_EVENTS.records,
+    DOOR_EVENTS,
+    DoorEventsKept(terminal=TERMINAL, sequence=10, head=DOOR_EVENTS.heads[-1]),
+    DoorDecision(
+        bundle=3,
+        direction=Direction.OUT,
+        person=fixed("name at a door", 16),
+        companion=fixed("other name", 16),
+        alarm="anti_passback",
+    ),
+    BundleRequest(
+        terminal=TERMINAL,
+        nonce=NONCE,
+        model_id=MODEL_ID,
+        seal_suite=SealSuite.X25519,
+        seal_key=opening_key(SealSuite.X25519).public.raw,
+    ),
+    *ROSTER.grants,
+    *ROSTER.people,
+    ROSTER,
+    BUNDLE,
+    DoorBeat(
+        terminal=TERMINAL,
+        nonce=NONCE,
+        at_ms=NOW_MS,
+        bundle=3,
+        sequence=10,
+        head=DOOR_EVENTS.heads[-1],
+        waiting=2,
+        camera=True,
+        lock=False,
+        fail_safe=False,
+    ),
+    DoorStanding(
+        terminal=TERMINAL,
+        nonce=NONCE,
+        now_ms=NOW_MS,
+        bundle=3,
+        renew=True,
+        void=False,
+        revoked=(0, 7),
+        fail_safe=True,
+    ),
     Problem(reason="unavailable", detail="ask again with the same bytes", now_ms=NOW_MS),
 )
 

@@ -27,7 +27,7 @@ from tests.vectors import generate
 from tests.vectors.envelopes import sign_by_hand
 from tests.vectors.rules import KEYS, RING, embedding
 from tests.vectors.shared import MESSAGES, describe
-from wire import codec, envelope, errors, ids, messages
+from wire import blind, bundle, codec, envelope, errors, ids, messages
 from wire.denial import Denial
 from wire.envelope import OpeningKey, SigningKey
 from wire.ids import AccountId
@@ -35,6 +35,7 @@ from wire.messages import Evidence, Probe, SealSuite
 from wire.money import Money
 
 Case = dict[str, Any]
+KINDS = {**vars(messages), **vars(bundle)}
 
 
 @pytest.mark.parametrize("name", generate.BUILDERS)
@@ -74,7 +75,7 @@ def test_refused_cbor_is_refused_by_its_rule(case: Case) -> None:
 @pytest.mark.parametrize("case", cases("messages", "accepted"))
 def test_a_message_is_read_as_its_fields(case: Case) -> None:
     raw = bytes.fromhex(case["bytes"])
-    message = getattr(messages, case["message"]).decode(raw)
+    message = KINDS[case["message"]].decode(raw)
     assert describe(message) == case["fields"]
     assert message.encode() == raw
 
@@ -82,14 +83,14 @@ def test_a_message_is_read_as_its_fields(case: Case) -> None:
 @pytest.mark.parametrize("case", cases("messages", "refused"))
 def test_a_wrong_message_is_refused_by_its_rule(case: Case) -> None:
     with pytest.raises(getattr(errors, case["error"])) as found:
-        getattr(messages, case["message"]).decode(bytes.fromhex(case["bytes"]))
+        KINDS[case["message"]].decode(bytes.fromhex(case["bytes"]))
     assert str(found.value) == case["rule"]
 
 
 def test_every_message_has_a_vector() -> None:
     kinds = {
         name
-        for name, kind in vars(messages).items()
+        for name, kind in KINDS.items()
         if isinstance(kind, type) and issubclass(kind, codec.Message) and kind is not codec.Message
     }
     assert {type(message).__name__ for message in MESSAGES} == kinds
@@ -101,7 +102,7 @@ def test_a_signature_is_as_the_rfc_computes_it(case: Case) -> None:
     key = SigningKey(private, bytes.fromhex(case["kid"]))
     payload, raw = bytes.fromhex(case["payload"]), bytes.fromhex(case["bytes"])
     assert sign_by_hand(payload, case["label"], key) == raw
-    kind = getattr(messages, case["message"])
+    kind = KINDS[case["message"]]
     signed = envelope.verify(envelope.parse(raw, kind), bytes.fromhex(case["public_key"]))
     assert signed.message == kind.decode(payload)
     assert signed.kid == key.kid
@@ -109,9 +110,49 @@ def test_a_signature_is_as_the_rfc_computes_it(case: Case) -> None:
 
 @pytest.mark.parametrize("case", cases("cose", "refused"))
 def test_a_wrong_signature_is_refused(case: Case) -> None:
-    kind, public = getattr(messages, case["message"]), bytes.fromhex(case["public_key"])
+    kind, public = KINDS[case["message"]], bytes.fromhex(case["public_key"])
     with pytest.raises(getattr(errors, case["error"])):
         envelope.verify(envelope.parse(bytes.fromhex(case["bytes"]), kind), public)
+
+
+PRIME, B = (
+    2**256 - 2**224 + 2**192 + 2**96 - 1,
+    int("5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b", 16),
+)
+Point = tuple[int, int] | None
+
+
+def plus(one: Point, other: Point) -> Point:
+    """FIPS 186-5, P-256, affine."""
+    if one is None or other is None:
+        return one or other
+    if one[0] == other[0] and (one[1] + other[1]) % PRIME == 0:
+        return None
+    slope = (
+        (3 * one[0] ** 2 - 3) * pow(2 * one[1], -1, PRIME)
+        if one == other
+        else (other[1] - one[1]) * pow(other[0] - one[0], -1, PRIME)
+    )
+    x = (slope**2 - one[0] - other[0]) % PRIME
+    return x, (slope * (one[0] - x) - one[1]) % PRIME
+
+
+@pytest.mark.parametrize("case", generate.read("hashes")["door_claims"])
+def test_a_claims_digest_at_a_door_is_as_the_document_says(case: Case) -> None:
+    for trial in range(1000):
+        seed = b"countenance/v1/claim-point" + trial.to_bytes(2) + case["claim"].encode()
+        x = int.from_bytes(sha256(seed).digest())
+        square = (x**3 - 3 * x + B) % PRIME
+        y = pow(square, (PRIME + 1) // 4, PRIME)
+        if x < PRIME and y * y % PRIME == square:
+            break
+    found, doubled = None, (x, y)
+    for bit in reversed(f"{int(case['number'], 16):b}"):
+        found = plus(found, doubled) if bit == "1" else found
+        doubled = plus(doubled, doubled)
+    assert found is not None
+    assert f"{found[0]:064x}" == case["digest"]
+    assert blind.digest(case["claim"], int(case["number"], 16)).hex() == case["digest"]
 
 
 def opening(case: Case) -> OpeningKey:
@@ -135,6 +176,14 @@ def test_a_sealed_probe_opens_for_its_evidence_only(case: Case) -> None:
     for wrong in case["refused"]:
         with pytest.raises(errors.SealError):
             key.unseal(bytes.fromhex(wrong["sealed"]), bytes.fromhex(wrong["info"]))
+
+
+def test_a_card_is_bound_by_a_label_of_its_own() -> None:
+    case = generate.read("hpke")["card"]
+    clear = cbor2.loads(bytes.fromhex(case["evidence"]))
+    del clear[9]
+    digest = sha256(cbor2.dumps(clear, canonical=True)).digest()
+    assert (b"countenance/v1/card-probe" + digest).hex() == case["info"]
 
 
 @pytest.mark.parametrize("case", generate.read("hpke")["suites"], ids=lambda case: case["suite"])

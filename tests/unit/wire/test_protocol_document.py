@@ -14,9 +14,9 @@ from service import desk
 from service.desk import Limits
 from service.http import terminal as http
 from service.terminals.registration import CODE_TTL_MS
-from service.verification import liveness, plan
+from service.verification import liveness
 from service.verification.policy import default_policy
-from wire import codec, messages
+from wire import bundle, codec, messages, plan
 from wire.codec import Message
 from wire.denial import Denial, Reason
 from wire.errors import MalformedError
@@ -25,7 +25,9 @@ DOCUMENT = Path(__file__).parents[3].joinpath("docs", "protocol.md").read_text()
 ONE_LINE = " ".join(DOCUMENT.split())
 MESSAGES = [
     kind
-    for _, kind in getmembers(messages, isclass)
+    for _, kind in sorted(
+        {*getmembers(messages, isclass), *getmembers(bundle, isclass)}, key=lambda member: member[0]
+    )
     if issubclass(kind, Message) and kind is not Message
 ]
 CODES = [kind for _, kind in getmembers(messages, isclass) if issubclass(kind, IntEnum)]
@@ -67,7 +69,7 @@ def rule_of(kind: codec.Kind[object]) -> str:
 def test_every_message_has_a_signer_or_travels_inside_one() -> None:
     signers = {row[0] for row in table("## Who says what")}
     signed = {kind.__name__ for kind in MESSAGES if hasattr(kind, "LABEL")}
-    named = {name.replace("Evidence, with a sealed Probe", "Evidence") for name in signers}
+    named = {name.partition(", with a sealed ")[0] for name in signers}
     assert named == signed | {"Problem"}
 
 
