@@ -20,7 +20,7 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.decisions import Rate, run
+from benchmarks.rate import Rate, run
 from countenance.output import emit_json
 from service.clock import unix_ms
 from service.embedded import open_embedded

@@ -26,6 +26,7 @@ from service.keys import KeyRing
 from service.migrate import migrate
 from service.operators import records
 from service.operators.pages import FIRST, Cursor
+from service.operators.records import Wanted
 from wire import envelope
 from wire.ids import AttemptId, MerchantId
 from wire.messages import Decision, Outcome, PaymentContext
@@ -93,10 +94,7 @@ def payments(merchant: int, after: Cursor = FIRST) -> Read:
 def attempts(merchant: int | None, after: Cursor = FIRST) -> Read:
     return lambda conn: records.list_attempts(
         conn,
-        merchant=MerchantId(merchant.to_bytes(16, "big")) if merchant else None,
-        purpose=None,
-        approved=None,
-        terminal=None,
+        Wanted(merchant=MerchantId(merchant.to_bytes(16, "big")) if merchant else None),
         after=after,
         limit=50,
     )
