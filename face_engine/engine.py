@@ -108,7 +108,7 @@ class Engine:
         """The one face near where the last frame had ``face``; all faces where none is there.
 
         Several times faster than :meth:`detect`, and blind to whoever else is in the picture:
-        for a preview, never for the frame that is decided on.
+        for a preview, and between looks at the whole, never for a frame that is embedded.
         """
         _require_pixels(pixels)
         near = self._detector.look_closer(pixels, face)
