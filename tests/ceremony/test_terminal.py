@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
 import skimage.data
 from flask.testing import FlaskClient
 
+from countenance.demo import ASKS_AGAIN, VISITS_MAX
 from face_engine.calibration import shipped
 from face_engine.engine import Engine
 from face_engine.types import Face, Pixels
@@ -36,7 +38,7 @@ from terminal_client.doorkeeper import Keeper
 from terminal_client.drivers.console import ConsoleChannel
 from terminal_client.drivers.simulated_dispenser import SimulatedDispenser
 from terminal_client.errors import Rejected, StorageError, Unreachable
-from terminal_client.exchange import COMPLETED, Ending, Word
+from terminal_client.exchange import COMPLETED, Ended, Ending, Word
 from terminal_client.journal import Journal
 from terminal_client.outbox import Outbox, Waiting
 from terminal_client.terminal import Terminal
@@ -46,7 +48,7 @@ from tests.models.conftest import package_folder
 from wire import envelope
 from wire.denial import Reason
 from wire.ids import AccountId, AttemptId, TerminalId
-from wire.messages import ChallengeRequest, EnrolmentContext, TerminalKind
+from wire.messages import ChallengeRequest, Context, EnrolmentContext, TerminalKind
 
 STORE, ATM, DOOR = TerminalKind.STORE, TerminalKind.ATM, TerminalKind.DOOR
 Portrait = tuple[Pixels, Face]
@@ -178,9 +180,22 @@ def enrol(make: Callable[[TerminalKind], Terminal], portrait: Portrait) -> Accou
     account = AccountId.new()
     context = EnrolmentContext(account=account, consent_version=default_policy().consent_version)
     station = make(TerminalKind.ENROLMENT)
-    ended = station.attempt(context, "card:1", customer(portrait, 1), pin="2468")
+    ended = visit(station, context, lambda: customer(portrait, 1), pin="2468")
     assert ended.approved, ended
     return account
+
+
+def visit(
+    terminal: Terminal, context: Context, stand: Callable[[], SimulatedCamera], **how: Any
+) -> Ended:
+    """Until there is a decision: one in some hundred live people is taken for an attack
+    (docs/liveness.md), which the plan decides, and it is drawn anew for each try."""
+    for _ in range(VISITS_MAX):
+        terminal.transport.sent.clear()
+        ended = terminal.attempt(context, "card:1", stand(), **how)
+        if ended.ending not in ASKS_AGAIN:
+            break
+    return ended
 
 
 def test_a_customer_enrols_pays_draws_cash_and_opens_a_door(
@@ -195,23 +210,21 @@ def test_a_customer_enrols_pays_draws_cash_and_opens_a_door(
     real.grant(account)
     store, atm, door = map(new_terminal, (STORE, ATM, DOOR))
     prompts = []
-    paid = store.attempt(payment(real), "card:1", customer(astronaut, 2), on_prompt=prompts.append)
+    paid = visit(store, payment(real), lambda: customer(astronaut, 2), on_prompt=prompts.append)
     assert paid.approved
     assert prompts[-1].enough
     assert any("Turn" in prompt.instruction or "Look" in prompt.instruction for prompt in prompts)
-    impostor = store.attempt(payment(real), "card:1", customer(stranger, 3))
+    impostor = visit(store, payment(real), lambda: customer(stranger, 3))
     assert impostor.reason == Reason.NOT_VERIFIED
     unit = SimulatedDispenser(tmp_path / "dispenser.db", {2000: 5, 1000: 1})
     machine = CashMachine(unit, Journal(tmp_path / "journal"), unix_ms)
-    drawn = atm.attempt(
-        withdrawal(5000), "card:1", customer(astronaut, 4), pin="2468", act=machine.dispense
+    drawn = visit(
+        atm, withdrawal(5000), lambda: customer(astronaut, 4), pin="2468", act=machine.dispense
     )
     assert drawn.approved
     assert unit.at_hand() == {2000: 3, 1000: 0}
     with Keeper(ConsoleChannel(lambda text: None), DoorPolicy(), lambda event: None) as keeper:
-        entered = door.attempt(
-            entry(real), "card:1", customer(astronaut, 5), act=keeper.admit
-        )  # fmt: skip
+        entered = visit(door, entry(real), lambda: customer(astronaut, 5), act=keeper.admit)
     assert entered.approved
     unit.close()
     with real.database.transaction() as conn:
@@ -238,14 +251,18 @@ def test_where_colours_cannot_be_read_a_move_more_is_asked(
     account = enrol(new_terminal, astronaut)
     real.top_up(account, 10_000)
     store = new_terminal(STORE)
-    camera = SimulatedCamera(InTheSun(live_customer(*astronaut, seed=6)))
-    assert store.attempt(payment(real), "card:1", camera).approved
+
+    def stand() -> SimulatedCamera:
+        return SimulatedCamera(InTheSun(live_customer(*astronaut, seed=6)))
+
+    assert visit(store, payment(real), stand).approved
     asked = [
         envelope.parse(body, ChallengeRequest).message.colours
         for path, body in store.transport.sent
         if path == "/v1/challenges"
     ]
-    assert asked == [True, False]
+    assert asked[:2] == [True, False]
+    assert not any(asked[1:])
 
 
 def test_a_terminal_with_two_packs_enrols_the_better_one_on_the_way(
