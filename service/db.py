@@ -17,14 +17,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from select import POLLIN, poll
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
-from psycopg import Connection, InterfaceError, OperationalError, Pipeline
-from psycopg.abc import PQGen
+from psycopg import Connection, InterfaceError, OperationalError
 from psycopg.errors import DeadlockDetected, SerializationFailure, UniqueViolation
-from psycopg.generators import send
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
+from service import burst
 from service.errors import Collided, Unavailable
 
 CONNECT_TIMEOUT_S = 5
@@ -39,54 +38,35 @@ SESSION = {
     "timezone": "UTC",
 }
 
-Row = tuple[Any, ...]
+Row = burst.Row
 T = TypeVar("T")
-
-
-class Burst(Pipeline):
-    """psycopg's pipeline, but what needs no answer yet is not sent yet.
-
-    psycopg sends each statement at once, and waits for BEGIN. Here all of them go in one system
-    call when the next answer is read, and wake PostgreSQL once.
-    """
-
-    def _communicate_gen(self) -> PQGen[None]:
-        """After each statement: hands it to libpq, which keeps it until something flushes."""
-        while self.command_queue:
-            self.command_queue.popleft()()
-        yield from ()
-
-    def _sync_gen(self) -> PQGen[None]:
-        """After BEGIN, the one command that then waits, and at a COMMIT of psycopg's own."""
-        yield from self._communicate_gen()
-        if list(self.result_queue) != [None]:
-            yield from super()._sync_gen()
-
-    def _fetch_gen(self, *, flush: bool) -> PQGen[None]:
-        if not flush:
-            yield from send(self.pgconn)
-        yield from super()._fetch_gen(flush=flush)
 
 
 class Database:
     """A pool of connections; safe to share between threads, not between processes."""
 
-    def __init__(self, pool: ConnectionPool[Connection[Row]]) -> None:
+    def __init__(self, pool: ConnectionPool[burst.Connection]) -> None:
         self._pool = pool
 
     @classmethod
     def open(cls, url: str, *, size: int = 8) -> Database:
         """Does not wait for the database: a service starts, and is not ready, without it."""
         options = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
-        pool: ConnectionPool[Connection[Row]] = ConnectionPool(
+        pool = ConnectionPool(
             url,
+            connection_class=burst.Connection,
             min_size=1,
             max_size=size,
             max_waiting=WAITING_MAX,
             timeout=POOL_TIMEOUT_S,
             reconnect_timeout=POOL_TIMEOUT_S,
             check=_check,
-            kwargs={"connect_timeout": CONNECT_TIMEOUT_S, "options": options},
+            # Bursts prepare theirs; psycopg would throw those away with its own.
+            kwargs={
+                "connect_timeout": CONNECT_TIMEOUT_S,
+                "options": options,
+                "prepare_threshold": None,
+            },
             open=True,
         )
         return cls(pool)
@@ -97,19 +77,17 @@ class Database:
         :class:`Collided` where it may be run again at once.
 
         ``pipelined``: what needs no answer does not wait for one, BEGIN and COMMIT neither, and
-        travels with the next statement whose answer is read (:class:`Burst`). An
-        error then comes out where the next answer is read, or at the end.
+        travels with the next statement whose answer is read (:mod:`service.burst`). An
+        error then comes out where the next answer is read, or at the end. What is yielded
+        has ``execute`` alone.
         """
         try:
             with self._pool.connection() as conn:
                 if not pipelined:
                     yield conn
                     return
-                conn._pipeline = Burst(conn)
-                with conn.pipeline():
-                    yield conn
-                    # psycopg's own commit would first wait for all that went before.
-                    conn.execute("COMMIT")
+                with burst.burst(conn) as made:
+                    yield cast("Connection[Row]", made)
         except (DeadlockDetected, SerializationFailure) as error:
             raise Collided(f"database: {type(error).__name__}") from None
         except (
@@ -165,7 +143,7 @@ class Joined(Database):
         raise RuntimeError("a transaction is closed by whoever began it")
 
 
-def _check(conn: Connection[Row]) -> None:
+def _check(conn: burst.Connection) -> None:
     """Asks a connection whether it lives only where its socket has something to say.
 
     A server that ended has closed it, which can be read at once; between two transactions it

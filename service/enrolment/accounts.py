@@ -215,20 +215,11 @@ def create(
 def add_references(
     conn: Connection[Row], references: Sequence[StoredReference], *, now_ms: int
 ) -> None:
-    with conn.cursor() as cursor:
-        cursor.executemany(
+    for each in references:
+        conn.execute(
             """INSERT INTO face_references (account_id, version, model_id, ciphertext,
             created_at_ms) VALUES (%s, %s, %s, %s, %s)""",
-            [
-                (
-                    each.slot.account.raw,
-                    each.slot.version,
-                    each.slot.model_id,
-                    each.ciphertext,
-                    now_ms,
-                )
-                for each in references
-            ],
+            (each.slot.account.raw, each.slot.version, each.slot.model_id, each.ciphertext, now_ms),
         )
 
 
