@@ -59,6 +59,7 @@ def decode(raw: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Any:
 
 _UINT, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP = range(6)
 _FALSE, _TRUE = 0xF4, 0xF5
+_ONE_BYTE = 24
 # The argument's size, and the least number that needs it, by the initial byte's low bits.
 _ARGUMENTS = {24: (1, 24), 25: (2, 2**8), 26: (4, 2**16), 27: (8, 2**32)}
 
@@ -70,23 +71,21 @@ def _read(raw: bytes, at: int, depth: int) -> tuple[Any, int]:
     if at >= len(raw):
         raise MalformedError("cut off")
     initial = raw[at]
-    if initial in (_FALSE, _TRUE):
-        return initial == _TRUE, at + 1
-    kind = initial >> 5
+    kind, argument, at = initial >> 5, initial & 31, at + 1
     if kind > _MAP:
+        if initial in (_FALSE, _TRUE):
+            return initial == _TRUE, at
         raise MalformedError("a CBOR type that this protocol does not use")
-    argument = initial & 31
-    at += 1
-    if argument >= 24:
+    if argument >= _ONE_BYTE:
         argument, at = _read_argument(raw, at, argument)
     if kind == _UINT:
         return argument, at
-    if kind == _NEGATIVE:
-        return -1 - argument, at
-    if kind == _ARRAY:
-        return _read_array(raw, at, argument, depth - 1)
     if kind == _MAP:
         return _read_map(raw, at, argument, depth - 1)
+    if kind == _ARRAY:
+        return _read_array(raw, at, argument, depth - 1)
+    if kind == _NEGATIVE:
+        return -1 - argument, at
     end = at + argument
     if end > len(raw):
         raise MalformedError("cut off")
@@ -125,7 +124,12 @@ def _read_map(raw: bytes, at: int, count: int, depth: int) -> tuple[dict[int, An
     items: dict[int, Any] = {}
     last = -1
     for _ in range(count):
-        key, at = _read(raw, at, depth)
+        # Nearly every key is one byte.
+        key: Any = raw[at] if at < len(raw) else _ONE_BYTE
+        if key < _ONE_BYTE and depth:
+            at += 1
+        else:
+            key, at = _read(raw, at, depth)
         if type(key) is not int or key <= last:
             raise MalformedError("map keys that are not ascending unsigned integers")
         items[key], at = _read(raw, at, depth)
@@ -240,8 +244,8 @@ class Message:
 
     def to_map(self) -> dict[int, object]:
         return {
-            key: kind.write(value)
-            for name, key, kind, _ in _layout(type(self))
+            key: write(value)
+            for name, key, write, _, _ in _layout(type(self))
             if (value := getattr(self, name)) is not None
         }
 
@@ -250,18 +254,22 @@ class Message:
         """Raises :class:`MalformedError`, naming the field."""
         if not isinstance(value, dict):
             raise MalformedError(f"{cls.__name__} must be a map")
+        layout, absent = _layout(cls), 0
         found: dict[str, Any] = {}
-        for name, key, kind, optional in _layout(cls):
-            if key in value:
-                try:
-                    found[name] = kind.read(value[key])
-                except MalformedError as error:
-                    raise MalformedError(f"{cls.__name__}.{name} {error}") from error
-            elif optional:
+        for name, key, _, read, optional in layout:
+            item = value.get(key)
+            if item is None:
+                if not optional:
+                    raise MalformedError(f"{cls.__name__}.{name} is missing")
+                absent += 1
                 found[name] = None
-            else:
-                raise MalformedError(f"{cls.__name__}.{name} is missing")
-        if unknown := value.keys() - {key for _, key, _, _ in _layout(cls)}:
+                continue
+            try:
+                found[name] = read(item)
+            except MalformedError as error:
+                raise MalformedError(f"{cls.__name__}.{name} {error}") from error
+        if len(value) != len(layout) - absent:
+            unknown = value.keys() - {key for _, key, *_ in layout}
             raise MalformedError(f"{cls.__name__} has no field {min(unknown)}")
         try:
             return cls(**found)
@@ -277,13 +285,16 @@ class Message:
         return cls.from_map(decode(raw, max_bytes=cls.BYTES_MAX))
 
 
-_LAYOUTS: dict[type, tuple[tuple[str, int, Kind[Any], bool], ...]] = {}
+Layout = tuple[tuple[str, int, Callable[[Any], object], Callable[[Any], Any], bool], ...]
+_LAYOUTS: dict[type, Layout] = {}
 
 
-def _layout(cls: Any) -> tuple[tuple[str, int, Kind[Any], bool], ...]:
+def _layout(cls: Any) -> Layout:
+    """Each field's name, its key, how it is written and read, and whether it may be absent."""
     if cls not in _LAYOUTS:
+        about = [(each.name, each.metadata) for each in fields(cls)]
         _LAYOUTS[cls] = tuple(
-            (each.name, each.metadata["key"], each.metadata["kind"], each.metadata["optional"])
-            for each in fields(cls)
+            (name, each["key"], each["kind"].write, each["kind"].read, each["optional"])
+            for name, each in about
         )
     return _LAYOUTS[cls]
