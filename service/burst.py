@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count
 from select import POLLIN, POLLOUT, poll
@@ -29,7 +29,7 @@ import psycopg
 from psycopg import DatabaseError, Error, OperationalError
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import DeadlockDetected, SerializationFailure, UniqueViolation, lookup
-from psycopg.pq import DiagnosticField, ExecStatus, Format
+from psycopg.pq import DiagnosticField, ExecStatus, Format, PipelineStatus
 from psycopg.pq.abc import PGresult
 
 # A statement is one for each combination of its parameters' types: an int is 2, 4 or 8 bytes.
@@ -129,6 +129,8 @@ class Burst:
 
     def settle(self) -> None:
         """Waits for all answers; afterwards the connection is an ordinary one again."""
+        if self._pg.pipeline_status == PipelineStatus.OFF:
+            return
         self._pg.pipeline_sync()
         self._flush()
         while self._waiting:
@@ -198,25 +200,26 @@ def burst(conn: Connection) -> Iterator[Burst]:
         made.execute("BEGIN")
         yield made
         made.execute("COMMIT")
-    except BaseException:
-        _give_up(conn, made)
-        raise
-    try:
         made.settle()
-    except OTHERS:
+    except BaseException as error:
+        # Whoever lent the connection rolls it back, or finds it closed.
+        if _leaves_usable(error):
+            _give_up(conn, made)
+        else:
+            conn.close()
         raise
-    except BaseException:
-        conn.close()
-        raise
+
+
+def _leaves_usable(error: BaseException) -> bool:
+    return not isinstance(error, Error) or isinstance(error, OTHERS)
 
 
 def _give_up(conn: Connection, made: Burst) -> None:
-    """Whoever lent the connection rolls it back, or finds it closed."""
     try:
-        with suppress(*OTHERS):
-            made.settle()
-    except Error:
-        conn.close()
+        made.settle()
+    except Error as error:
+        if not _leaves_usable(error):
+            conn.close()
 
 
 def _error_of(result: PGresult | None) -> Error:
