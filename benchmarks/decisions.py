@@ -6,7 +6,7 @@ The service runs as it ships: granian, embedded PostgreSQL with fsync. Its termi
 evidence first and then send it, one after the other each: all are threads of one process that
 writes and reads sockets and verifies the answers afterwards. Limits on money are asked for, as
 production must, and never reached. The limit: the very SQL statements of such an attempt, as
-psycopg sent them, by the ``pgbench`` of the same PostgreSQL, prepared, with eight clients and
+the service sent them, by the ``pgbench`` of the same PostgreSQL, prepared, with eight clients and
 without any service; once as pgbench does it, each statement answered before the next, and once
 all of an attempt in one round trip. Both share the processors with their clients. Everything is
 done by turns and again, and what is told are medians of the rounds.
@@ -29,12 +29,13 @@ from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from threading import Barrier
-from typing import Any, ClassVar
+from typing import Any
+from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import click
 import psycopg
-from psycopg import ClientCursor, Cursor
+from psycopg import ClientCursor
 from rich.console import Console
 from rich.table import Table
 
@@ -45,6 +46,7 @@ from countenance.stage import Stage, set_stage, trial_policy
 from face_engine.calibration import shipped
 from service import policies
 from service.authorize import Authorizer
+from service.burst import Answer, Burst
 from service.clock import unix_ms
 from service.db import Database
 from service.embedded import binaries
@@ -306,14 +308,17 @@ def lost() -> bytes:
     raise ConnectionError("the service closed the connection")
 
 
-class Recorder(Cursor[Any]):
-    """Keeps what is executed."""
+@contextmanager
+def recording() -> Iterator[list[Statement]]:
+    """What bursts execute meanwhile."""
+    execute, found = Burst.execute, []
 
-    statements: ClassVar[list[Statement]] = []
+    def keep(burst: Burst, query: str, params: Any = None) -> Answer:
+        found.append((query, params or ()))
+        return execute(burst, query, params)
 
-    def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        self.statements.append((query, params or ()))
-        return super().execute(query, params, **options)
+    with patch.object(Burst, "execute", keep):
+        yield found
 
 
 def record(stage: Stage, prepared: Prepared) -> Recording:
@@ -322,15 +327,16 @@ def record(stage: Stage, prepared: Prepared) -> Recording:
         authorizer = Authorizer(database, stage.house.keys, shipped(), unix_ms)
         with database.transaction() as conn:
             authorizer._policy(conn, policies.latest(conn, stage.house.keys.signing, now_ms=0)[0])
-            conn.cursor_factory = Recorder
-        Recorder.statements.clear()
-        answer = authorizer.authorize(prepared.evidence)
+        with recording() as statements:
+            answer = authorizer.authorize(prepared.evidence)
+    begin, *between, commit = statements
+    assert (begin[0], commit[0]) == ("BEGIN", "COMMIT")
     assert isinstance(answer, Signed)
     decision = answer.message
     assert decision.approved
     evidence = envelope.parse(prepared.evidence, Evidence).message
     return Recording(
-        statements=[each for each in Recorder.statements if each[0] != "COMMIT"],
+        statements=between,
         fresh=(
             evidence.attempt.raw,
             evidence.challenge.raw,
