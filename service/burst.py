@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import count
@@ -39,7 +39,7 @@ OTHERS = (DeadlockDetected, SerializationFailure, UniqueViolation)
 _GOOD = frozenset({ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK})
 
 Row = tuple[Any, ...]
-Parameters = Sequence[Any] | Mapping[str, Any]
+Parameters = Sequence[Any] | dict[str, Any]
 Key = tuple[bytes, tuple[int, ...]]
 
 
@@ -237,7 +237,7 @@ def _translated(query: str, params: Parameters | None) -> tuple[bytes, Sequence[
     if params is None:
         return query.encode(), ()
     text, names = _translate(query)
-    if isinstance(params, Mapping):
+    if isinstance(params, dict):
         return text, [params[name] for name in names]
     return text, params
 

@@ -51,7 +51,10 @@ def decode(raw: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Any:
     """
     if len(raw) > max_bytes:
         raise TooLargeError(f"more than {max_bytes} bytes")
-    value, end = _read(raw, 0, MAX_DEPTH)
+    try:
+        value, end = _read(raw, 0, MAX_DEPTH)
+    except IndexError:
+        raise MalformedError("cut off") from None
     if end != len(raw):
         raise MalformedError("bytes after the end")
     return value
@@ -65,11 +68,10 @@ _ARGUMENTS = {24: (1, 24), 25: (2, 2**8), 26: (4, 2**16), 27: (8, 2**32)}
 
 
 def _read(raw: bytes, at: int, depth: int) -> tuple[Any, int]:
-    """Returns the item that starts at ``at``, and where it ends."""
+    """Returns the item that starts at ``at``, and where it ends; :class:`IndexError` where the
+    bytes do."""
     if depth == 0:
         raise MalformedError("nested too deeply")
-    if at >= len(raw):
-        raise MalformedError("cut off")
     initial = raw[at]
     kind, argument, at = initial >> 5, initial & 31, at + 1
     if kind > _MAP:
@@ -125,7 +127,7 @@ def _read_map(raw: bytes, at: int, count: int, depth: int) -> tuple[dict[int, An
     last = -1
     for _ in range(count):
         # Nearly every key is one byte.
-        key: Any = raw[at] if at < len(raw) else _ONE_BYTE
+        key: Any = raw[at]
         if key < _ONE_BYTE and depth:
             at += 1
         else:
