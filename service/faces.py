@@ -20,7 +20,7 @@ from service.enrolment.accounts import Account, StoredReference
 from service.keys import KeyRing
 from service.stages import Claimed, Face
 from service.verification.policy import Policy, Tier
-from service.verification.protection import Slot, new_data_key, protect, similarity
+from service.verification.protection import Slot, Stored, new_data_key, protect, similarities
 from wire.denial import Denial
 from wire.ids import AccountId
 from wire.messages import REFERENCES_MAX, Probe
@@ -138,25 +138,11 @@ class Comparer:
     ) -> list[float]:
         """The cosines with the references that open; always ``REFERENCES_MAX`` comparisons."""
         references = _references(account, face.model_id)[:REFERENCES_MAX]
-        found = [
-            self._similarity(each, face, data_key or bytes(32), holder_share) for each in references
-        ]
-        decoy = self._decoys[face.model_id]
-        for _ in range(REFERENCES_MAX - len(references)):
-            self._similarity(decoy, face, self._data_key, None)
-        return [score for score in found if score is not None]
-
-    def _similarity(
-        self, reference: StoredReference, face: Face, data_key: bytes, holder_share: bytes | None
-    ) -> float | None:
-        return similarity(
-            reference.ciphertext,
-            face.embeddings[0],
-            reference.slot,
-            data_key=data_key,
-            holder_share=holder_share,
-            transform_key=self._keys.transforms,
-        )
+        stored = [_stored(each, data_key or bytes(32), holder_share) for each in references]
+        decoy = _stored(self._decoys[face.model_id], self._data_key, None)
+        stored += [decoy] * (REFERENCES_MAX - len(references))
+        found = similarities(stored, face.embeddings[0], transform_key=self._keys.transforms)
+        return [score for score in found[: len(references)] if score is not None]
 
     def _decoy(self, calibration: Calibration) -> StoredReference:
         numbers = np.random.default_rng().normal(size=calibration.dimensions)
@@ -170,3 +156,12 @@ class Comparer:
             transform_key=self._keys.transforms,
         )
         return StoredReference(slot=slot, ciphertext=ciphertext)
+
+
+def _stored(reference: StoredReference, data_key: bytes, holder_share: bytes | None) -> Stored:
+    return Stored(
+        slot=reference.slot,
+        ciphertext=reference.ciphertext,
+        data_key=data_key,
+        holder_share=holder_share,
+    )

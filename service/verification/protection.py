@@ -13,7 +13,8 @@ The caller must still keep the data key wrapped (:class:`service.keys.KeyRing`).
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from hashlib import shake_256
 
@@ -58,15 +59,30 @@ def protect(embedding: Embedding, slot: Slot, *, data_key: bytes, holder_share: 
     return nonce + cipher.encrypt(nonce, turned.astype("<f4").tobytes(), slot.label)
 
 
-def similarity(stored: bytes, probe: Embedding, slot: Slot, *, data_key: bytes,
-               holder_share: bytes | None, transform_key: bytes) -> float | None:  # fmt: skip
-    """The cosine of the stored reference and the probe; None where it does not open.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What :func:`protect` returned, and what opens it."""
+
+    slot: Slot
+    ciphertext: bytes = field(repr=False)
+    data_key: bytes = field(repr=False)
+    holder_share: bytes | None = field(repr=False)
+
+
+def similarities(
+    stored: Sequence[Stored], probe: Embedding, *, transform_key: bytes
+) -> list[float | None]:
+    """The cosine of each stored reference and the probe; None where it does not open.
 
     The probe is turned in either case: the time does not tell.
     """
-    wanted = turn(probe.vector, slot, transform_key)
-    turned = _decrypt(stored, slot, data_key, holder_share)
-    if turned is None or turned.shape != wanted.shape or probe.model_id != slot.model_id:
+    wanted = _turn(probe.vector, [each.slot for each in stored], transform_key)
+    return [_cosine(each, probe, turned) for each, turned in zip(stored, wanted, strict=True)]
+
+
+def _cosine(stored: Stored, probe: Embedding, wanted: Vector) -> float | None:
+    turned = _decrypt(stored.ciphertext, stored.slot, stored.data_key, stored.holder_share)
+    if turned is None or turned.shape != wanted.shape or probe.model_id != stored.slot.model_id:
         return None
     return float(turned @ wanted)
 
@@ -98,16 +114,24 @@ def turn(vector: Vector, slot: Slot, transform_key: bytes) -> Vector:
 
     ``vector`` has shape (n,), n a power of two.
     """
-    turned = vector.astype(np.float64)
-    for signs, order in zip(*_rounds(vector.size, slot, transform_key), strict=True):
-        turned = _hadamard(vector.size) @ (turned * signs)[order]
+    turned: Vector = _turn(vector, [slot], transform_key)[0]
+    return turned
+
+
+def _turn(vector: Vector, slots: Sequence[Slot], transform_key: bytes) -> NDArray[np.float32]:
+    """One vector by the transform of each slot, shape (slots, n)."""
+    signs, orders = _rounds(vector.size, slots, transform_key)
+    turned = np.broadcast_to(vector.astype(np.float64), (len(slots), vector.size))
+    rows = np.arange(len(slots))[:, None]
+    for number in range(ROUNDS):
+        turned = (turned * signs[:, number])[rows, orders[:, number]] @ _hadamard(vector.size)
     return turned.astype(np.float32)
 
 
 def turn_back(turned: Vector, slot: Slot, transform_key: bytes) -> Vector:
     """Undoes :func:`turn`."""
     vector = turned.astype(np.float64)
-    signs, orders = _rounds(turned.size, slot, transform_key)
+    (signs,), (orders,) = _rounds(turned.size, [slot], transform_key)
     for sign, order in zip(signs[::-1], orders[::-1], strict=True):
         vector[order] = _hadamard(turned.size) @ vector
         vector *= sign
@@ -115,15 +139,15 @@ def turn_back(turned: Vector, slot: Slot, transform_key: bytes) -> Vector:
 
 
 def _rounds(
-    size: int, slot: Slot, transform_key: bytes
+    size: int, slots: Sequence[Slot], transform_key: bytes
 ) -> tuple[NDArray[np.int8], NDArray[np.intp]]:
-    """The rounds' signs and permutations, each of shape (``ROUNDS``, ``size``)."""
-    stream = shake_256(b"countenance/v1/transform" + transform_key + slot.label).digest(
-        ROUNDS * size * 9
-    )
-    chunks = np.frombuffer(stream, np.uint8).reshape(ROUNDS, size * 9)
-    signs = (chunks[:, :size] & 1).astype(np.int8) * 2 - 1
-    return signs, chunks[:, size:].copy().view("<u8").argsort(axis=1, kind="stable")
+    """Each slot's rounds' signs and permutations, both of shape (slots, ``ROUNDS``, ``size``)."""
+    label = b"countenance/v1/transform" + transform_key
+    length = ROUNDS * size * 9
+    stream = b"".join(shake_256(label + slot.label).digest(length) for slot in slots)
+    chunks = np.frombuffer(stream, np.uint8).reshape(len(slots), ROUNDS, size * 9)
+    signs = (chunks[..., :size] & 1).astype(np.int8) * 2 - 1
+    return signs, chunks[..., size:].copy().view("<u8").argsort(axis=-1, kind="stable")
 
 
 @cache

@@ -6,18 +6,19 @@ the SQL statements in their order, and the costly operations are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import argon2
-import psycopg
 import pytest
 
 from face_engine.types import Vector
+from service.burst import Answer, Burst
 from service.verification import pin as pins
 from service.verification import protection
+from service.verification.protection import Slot
 from tests.ceremony.house import (
     BETTER_MODEL_ID,
     House,
@@ -52,15 +53,15 @@ class Work:
 def watched(patch: pytest.MonkeyPatch) -> Iterator[Work]:
     work = Work()
     execute, verify, unseal, turn = (
-        psycopg.Cursor.execute,
+        Burst.execute,
         argon2.PasswordHasher.verify,
         OpeningKey.unseal,
-        protection.turn,
+        protection._turn,
     )
 
-    def count_statement(self: Any, query: Any, *args: Any, **options: Any) -> Any:
-        work.statements.append(str(query))
-        return execute(self, query, *args, **options)
+    def count_statement(self: Burst, query: str, *args: Any) -> Answer:
+        work.statements.append(query)
+        return execute(self, query, *args)
 
     def count_argon2(self: Any, *args: Any) -> Any:
         work.argon2 += 1
@@ -70,16 +71,17 @@ def watched(patch: pytest.MonkeyPatch) -> Iterator[Work]:
         work.unsealed += 1
         return unseal(self, *args)
 
-    def count_compared(vector: Vector, *args: Any) -> Vector:
-        work.compared.append(vector.size)
-        return turn(vector, *args)
+    def count_compared(vector: Vector, slots: Sequence[Slot], *args: Any) -> Any:
+        work.compared += [vector.size] * len(slots)
+        return turn(vector, slots, *args)
 
     with patch.context() as inside:
-        inside.setattr(psycopg.Cursor, "execute", count_statement)
+        inside.setattr(Burst, "execute", count_statement)
         inside.setattr(pins.PasswordHasher, "verify", count_argon2)
         inside.setattr(OpeningKey, "unseal", count_unsealed)
-        inside.setattr(protection, "turn", count_compared)
+        inside.setattr(protection, "_turn", count_compared)
         yield work
+    assert work.statements
 
 
 def sql(statement: str, *values: object) -> Prepare:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from service.audit import leaf as leaves
 from service.audit.verify import VerifierKey, read_checkpoint, verify_receipt
 from service.verification.pin import PinHasher
-from service.verification.protection import Slot, similarity
+from service.verification.protection import Slot, Stored, similarities
 from tests.vectors import generate
 from tests.vectors.envelopes import sign_by_hand
 from tests.vectors.rules import KEYS, RING, embedding
@@ -302,14 +302,14 @@ def test_what_was_stored_is_still_readable() -> None:
         slot = Slot(
             account=account, model_id=bytes.fromhex(case["model_id"]), version=case["version"]
         )
-        cosine = similarity(
-            bytes.fromhex(case["stored"]),
-            embedding(bytes.fromhex(case["embedding"])),
-            slot,
+        stored = Stored(
+            slot=slot,
+            ciphertext=bytes.fromhex(case["stored"]),
             data_key=bytes.fromhex(case["data_key"]),
             holder_share=bytes.fromhex(case["holder_share"] or "") or None,
-            transform_key=KEYS["transforms"],
         )
+        probe = embedding(bytes.fromhex(case["embedding"]))
+        (cosine,) = similarities([stored], probe, transform_key=KEYS["transforms"])
         assert cosine == pytest.approx(1, abs=1e-5)
     for case in found["data_keys"]:
         account = AccountId.parse(case["account"])

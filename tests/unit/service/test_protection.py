@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from face_engine.types import Embedding
-from service.verification.protection import Slot, new_data_key, protect, similarity, turn, unprotect
+from service.verification.protection import (
+    Slot,
+    Stored,
+    new_data_key,
+    protect,
+    similarities,
+    turn,
+    unprotect,
+)
 from wire.ids import AccountId
 
 MODEL, OTHER_MODEL = b"m" * 16, b"n" * 16
@@ -22,6 +30,18 @@ def embedding(seed: int, *, size: int = 128, model_id: bytes = MODEL) -> Embeddi
 @pytest.fixture
 def slot() -> Slot:
     return Slot(account=AccountId.new(), model_id=MODEL, version=1)
+
+
+def similarity(stored: bytes, probe: Embedding, slot: Slot, *, data_key: bytes,
+               holder_share: bytes | None, transform_key: bytes) -> float | None:  # fmt: skip
+    """The second of three, whose others are of other people."""
+    wanted, other = (
+        Stored(slot=each, ciphertext=stored, data_key=data_key, holder_share=holder_share)
+        for each in (slot, replace(slot, account=AccountId.new()))
+    )
+    first, found, last = similarities([other, wanted, other], probe, transform_key=transform_key)
+    assert (first, last) == (None, None)
+    return found
 
 
 @pytest.mark.parametrize("size", [16, 128, 512])
