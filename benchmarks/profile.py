@@ -31,7 +31,7 @@ from wire.envelope import Signed
 WARM_UP = 30
 # A function counts for the first part that names a piece of its file's path, or of itself.
 PARTS = {
-    "statements, by psycopg": ("psycopg",),
+    "statements": ("psycopg", "burst.py", "db.py"),
     "1:1 comparison with its decoys": ("protection.py", "faces.py", "numpy", "HKDF", "AESGCM"),
     "HPKE": ("hpke",),
     "signatures, by cwt": ("cwt", "Ed25519", "ed25519"),

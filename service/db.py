@@ -61,7 +61,7 @@ class Database:
             timeout=POOL_TIMEOUT_S,
             reconnect_timeout=POOL_TIMEOUT_S,
             check=_check,
-            # Bursts prepare theirs; psycopg would throw those away with its own.
+            # Bursts prepare; psycopg would throw that away together with what it had prepared.
             kwargs={
                 "connect_timeout": CONNECT_TIMEOUT_S,
                 "options": options,

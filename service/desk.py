@@ -127,7 +127,7 @@ class Desk:
         except WireError as error:
             return refused(Denial.MALFORMED, str(error))
         now_ms, request = self._clock(), unverified.message
-        with self._database.transaction() as conn:
+        with self._database.transaction(pipelined=True) as conn:
             terminal = self._admit(conn, unverified, now_ms)
             if isinstance(terminal, Refused):
                 return terminal
@@ -155,7 +155,7 @@ class Desk:
         except WireError as error:
             return refused(Denial.MALFORMED, str(error))
         now_ms, request = self._clock(), unverified.message
-        with self._database.transaction() as conn:
+        with self._database.transaction(pipelined=True) as conn:
             terminal = self._admit(conn, unverified, now_ms)
             if isinstance(terminal, Refused):
                 return terminal
@@ -205,7 +205,7 @@ class Desk:
         except WireError as error:
             return refused(Denial.MALFORMED, str(error))
         confirmation = unverified.message
-        with self._database.transaction() as conn:
+        with self._database.transaction(pipelined=True) as conn:
             terminal = self._authenticate(conn, unverified, unverified.message.terminal)
             if isinstance(terminal, Refused):
                 return terminal
