@@ -8,6 +8,11 @@ from playwright.sync_api import Page
 
 TABS_MAX = 250
 _AT = "wanted => document.activeElement.matches(wanted)"
+_RING = """() => {
+  const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement);
+  return outlineStyle === "none" ? 0 : parseFloat(outlineWidth);
+}"""
+RING_PIXELS_MIN = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +23,16 @@ class Keyboard:
         """Goes on by Tab until the focus is on what the CSS selector says, where it can be seen."""
         for _ in range(TABS_MAX):
             if self.page.evaluate(_AT, wanted):
-                assert self.page.locator(":focus").is_visible()
+                self._see()
                 return
             self.page.keyboard.press("Tab")
         raise AssertionError(f"the keyboard does not reach {wanted} on {self.page.url}")
+
+    def _see(self) -> None:
+        """Where the focus is can be seen: what has it, and a ring around that."""
+        focused = self.page.locator(":focus")
+        assert focused.is_visible()
+        assert self.page.evaluate(_RING) >= RING_PIXELS_MIN, focused.evaluate("it => it.outerHTML")
 
     def press(self, wanted: str, key: str = "Enter") -> None:
         self.to(wanted)

@@ -1,5 +1,5 @@
 """A kiosk that not all goes well with: a camera without its cable, a service that is gone, names
-that are long or run from right to left, and a person without a pointer."""
+that are long or run from right to left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from countenance.stage import trial_policy
 from terminal_client.outbox import ATTEMPT
 from tests.browser.conftest import DESKTOP, PHONE, PageAt
 from tests.browser.console_house import LONG, RIGHT_TO_LEFT
-from tests.browser.kiosk_house import CARD, OWNER, PIN, Kiosks
+from tests.browser.kiosk_house import CARD, OWNER, Kiosks
 from tests.browser.pictures import look
 from tests.browser.test_kiosk import at, begin, do, simulate
 from wire.messages import Level
@@ -135,28 +135,3 @@ def test_names_of_any_length_and_direction(
         do(page, "leave")
         at(page, "attract")
     assert not wrong, "\n".join(wrong)
-
-
-def test_pays_by_keyboard_alone(kiosks: Kiosks, page_at: PageAt) -> None:
-    with kiosks.store() as store:
-        page, cashier = page_at(DESKTOP), page_at(DESKTOP)
-        page.goto(store.url)
-        cashier.goto(store.cashier_url)
-        at(page, "attract")
-        cashier.locator("[name=amount]").focus()
-        cashier.keyboard.type("7,50")
-        cashier.keyboard.press("Enter")
-        at(page, "choose")
-        page.keyboard.press("Tab")
-        expect(page.locator("[data-do=no_face]")).to_be_focused()
-        page.keyboard.press("Enter")
-        at(page, "claim")
-        page.keyboard.type("0001")
-        page.keyboard.press("Enter")
-        at(page, "pin")
-        page.keyboard.type(PIN)
-        page.keyboard.press("Enter")
-        at(page, "result")
-        expect(page.locator(".result.good .amount")).to_have_text("€7.50")
-        page.keyboard.press("Enter")
-        at(page, "attract")

@@ -407,10 +407,13 @@ def card(seed: int, pin: str = "2468", *, claim: str | None = None) -> CardProbe
     return CardProbe(claim=claim or f"card:{seed}", pin=pin)
 
 
-def enrol_without_face(house: House, seed: int, pin: str = "2468") -> AccountId:
+def enrol_without_face(
+    house: House, seed: int, pin: str = "2468", *, claim: str | None = None
+) -> AccountId:
     account = AccountId.new()
     context = EnrolmentContext(account=account, consent_version=NO_BIOMETRICS)
-    decision = house.add_terminal(TerminalKind.ENROLMENT).card_attempt(context, card(seed, pin))
+    station = house.add_terminal(TerminalKind.ENROLMENT)
+    decision = station.card_attempt(context, card(seed, pin, claim=claim))
     assert decision.approved, decision
     return account
 

@@ -9,6 +9,9 @@ const lost = document.getElementById("lost");
 const root = document.documentElement;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const SETTLE_MS = 500;
+const SPOKEN = "h1, .amount, .payee, .lead, .note, .notes li, .consent p, [data-say]";
+// Who comes next finds no other person's choices.
+const NOBODY_HERE = ["attract", "door", "offline"];
 
 let number = "";
 let speaking = false;
@@ -20,21 +23,30 @@ const post = (path, fields) => fetch(path, {
 }).catch(() => {});
 const answer = (fields) => post("answer", { number, ...fields });
 
-function say(text) {
-  if (!speaking || !text || text === said) return;
+// What is shown, each text in its own language, once it stood for a moment.
+// What was said, or is about to be, is not begun anew with each picture.
+function say(shown) {
+  const parts = shown.map((part) => [part.textContent.trim(), part.closest("[lang]").lang]);
+  const all = parts.map(([text]) => text).join("\n");
+  if (!speaking || !all || all === said) return;
+  said = all;
   clearTimeout(saying);
   saying = setTimeout(() => {
-    said = text;
     speechSynthesis.cancel();
-    const spoken = new SpeechSynthesisUtterance(text);
-    spoken.lang = root.lang;
-    speechSynthesis.speak(spoken);
+    for (const [text, language] of parts) {
+      const spoken = new SpeechSynthesisUtterance(text);
+      spoken.lang = language;
+      speechSynthesis.speak(spoken);
+    }
   }, SETTLE_MS);
 }
 
-function heading() {
-  const parts = stage.querySelectorAll("h1, .amount, .payee, .lead");
-  return [...parts].map((part) => part.textContent.trim()).join(". ");
+const sayView = () => say([...stage.querySelectorAll(SPOKEN)]);
+
+function hush() {
+  clearTimeout(saying);
+  speechSynthesis.cancel();
+  said = "";
 }
 
 function dress() {
@@ -58,20 +70,21 @@ function agreeWhenRead(text) {
 
 function show(view) {
   const other = view.number !== number;
+  const spokeTo = document.activeElement.closest("[data-language]");
   number = view.number;
   root.lang = view.language;
   stage.dataset.name = view.name;
   stage.innerHTML = view.html;
-  if (view.name === "attract") { root.dataset.contrast = ""; speaking = false; }
+  if (other && NOBODY_HERE.includes(view.name)) { root.dataset.contrast = ""; speaking = false; }
   dress();
-  const first = stage.querySelector("[data-focus]") || stage.querySelector("h1");
-  if (other && first) first.focus({ preventScroll: true });
+  const kept = !other && spokeTo ? "[data-language][aria-current]" : "[data-focus]";
+  (stage.querySelector(kept) || stage.querySelector("h1")).focus({ preventScroll: true });
   if (other) scrollTo(0, 0);
   const looked = ["face", "camera"].includes(view.name) || document.getElementById("preview");
   lookThrough(looked ? document.body.dataset.camera : null);
   watchPreview(document.getElementById("preview"));
-  said = "";
-  say(heading());
+  hush();
+  sayView();
 }
 
 function prompt(told) {
@@ -82,7 +95,7 @@ function prompt(told) {
   if (instruction.textContent !== told.text) instruction.textContent = told.text;
   document.getElementById("ring").setAttribute("stroke-dasharray", `${told.fraction * 100} 100`);
   document.getElementById("arrow").dataset.move = told.move || "";
-  say(told.text);
+  say([instruction]);
 }
 
 function press(key) {
@@ -108,10 +121,9 @@ document.addEventListener("click", (event) => {
     dress();
   } else if (tool === "speak") {
     speaking = !speaking;
-    if (!speaking) speechSynthesis.cancel();
-    said = "";
     dress();
-    say(heading());
+    hush();
+    sayView();
   } else if (tool === "print") {
     print();
   } else if (button.dataset.send) {
