@@ -23,7 +23,7 @@ from terminal_client.doorkeeper import Keeper
 from terminal_client.drivers.console import ConsoleChannel
 from terminal_client.drivers.dispenser import Dispenser
 from terminal_client.drivers.simulated_dispenser import SimulatedDispenser
-from terminal_client.enrolment import CONSENT_TEXT, CONSENT_VERSION
+from terminal_client.enrolment import Consent
 from terminal_client.exchange import Ended
 from terminal_client.journal import Journal
 from terminal_client.kiosk.cash import CashPoint
@@ -37,8 +37,10 @@ from terminal_client.kiosk.passage import Passage
 from terminal_client.kiosk.server import KioskServer
 from terminal_client.kiosk.simulation import Simulation
 from terminal_client.kiosk.web import Sides
+from terminal_client.kiosk.words import shipped_consent
 from terminal_client.payments import PaymentBook
 from terminal_client.terminal import OnPrompt, Terminal
+from wire.ids import AccountId
 from wire.messages import Direction, EntryContext
 
 CURRENCY = "EUR"
@@ -151,10 +153,14 @@ def passage(name: str) -> Opener:
     return open_door
 
 
-def desk(name: str, text: str = CONSENT_TEXT) -> Opener:
+def desk(
+    name: str,
+    consent: Consent | None = None,
+    enrolled: Callable[[AccountId], None] = lambda _account: None,
+) -> Opener:
     @contextmanager
     def open_desk(terminal: Terminal, line: Line, feed: Feed) -> Iterator[Part]:
-        station = Desk(name, terminal, feed, CONSENT_VERSION, text, line)
+        station = Desk(name, terminal, feed, consent or shipped_consent(), line, enrolled)
         yield Part(screen=station.host.screen, run=station.run, stop=station.host.stop)
 
     return open_desk

@@ -29,7 +29,7 @@ def enrol_face(
     if not isinstance(context, EnrolmentContext):
         raise RuntimeError("not an enrolment")
     account, claim_hash = context.account, keys.claim_hash(probe.claim)
-    if context.consent_version != policy.consent_version:
+    if not policy.accepts_consent(context.consent_version):
         return Denied(Denial.CONSENT_MISSING)
     if probe.pin is not None and not is_pin(probe.pin):
         return Denied(Denial.PIN_MISSING)

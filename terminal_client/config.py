@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,11 +26,13 @@ from wire.money import MINOR_DIGITS, Money
 FILE_NAME = "terminal.toml"
 FILE_BYTES_MAX = 64 * 1024
 TEXT_CHARS_MAX = 1000
-CONSENT_VERSION_CHARS_MAX = 40
+CONSENT_VERSION_CHARS_MAX = 40 - len("/en")
 NOTES_IN_CASSETTE_MAX = 10_000
 KINDS_OF_NOTES_MAX = 8
 TILL_PORT, KIOSK_PORT = 8440, 8441
 NAME_CHARS_MAX = 200
+
+LANGUAGE = re.compile("[a-z]{2}")
 
 T = TypeVar("T")
 
@@ -39,8 +42,10 @@ class Config:
     """``successor`` is the better pack that faces are enrolled by on the way; ``till_port`` is on
     the loopback, as is ``kiosk_port``; ``keypad_currency`` that of amounts typed at the terminal;
     ``notes`` maps a note's value in minor units of ``currency`` to how many were loaded;
-    ``kiosk_name`` is what people know the store, machine, door or desk by; ``kiosk_colours``:
-    whether its screen lights the face before it well enough for the flash."""
+    ``consent_files`` has the consent text by language, the terminal's own first, and is empty for
+    the text that comes along; ``kiosk_name`` is what people know the store, machine, door or desk
+    by; ``kiosk_colours``: whether its screen lights the face before it well enough for the flash.
+    """
 
     service: str
     ca_file: str | None = None
@@ -53,7 +58,7 @@ class Config:
     currency: str | None = None
     notes: Mapping[int, int] = field(default_factory=dict)
     consent_version: str = CONSENT_VERSION
-    consent_file: str | None = None
+    consent_files: Mapping[str, str] = field(default_factory=dict)
     kiosk_port: int = KIOSK_PORT
     kiosk_name: str = "Countenance"
     kiosk_language: str = "en"
@@ -88,6 +93,9 @@ class Config:
             top.table(name) for name in ("store", "atm", "enrolment", "kiosk")
         )
         currency, notes = _notes(atm.take("notes", dict, {}))
+        language = kiosk.text("language", "en", longest=8)
+        if not LANGUAGE.fullmatch(language):
+            raise UsageError("kiosk.language is a language: en, es, zh")
         config = cls(
             service=top.text("service", None),
             ca_file=top.text("ca_file", "") or None,
@@ -102,10 +110,10 @@ class Config:
             consent_version=enrolment.text(
                 "consent_version", CONSENT_VERSION, longest=CONSENT_VERSION_CHARS_MAX
             ),
-            consent_file=enrolment.text("consent_file", "") or None,
+            consent_files=_consent_files(enrolment, language),
             kiosk_port=kiosk.number("port", KIOSK_PORT, 1024, 65_535),
             kiosk_name=kiosk.text("name", "Countenance", longest=NAME_CHARS_MAX),
-            kiosk_language=kiosk.text("language", "en", longest=8),
+            kiosk_language=language,
             kiosk_colours=kiosk.take("colours", bool, True),
         )
         for table in (top, store, atm, enrolment, kiosk):
@@ -195,6 +203,19 @@ def _notes(values: dict[str, Any]) -> tuple[str | None, dict[int, int]]:
             raise UsageError(f"atm.notes: 0 to {NOTES_IN_CASSETTE_MAX} notes of a kind")
         currency, notes[money.amount_minor] = money.currency, number
     return currency, notes
+
+
+def _consent_files(enrolment: Table, own: str) -> dict[str, str]:
+    """One file in the terminal's own language, or one for each language."""
+    one = enrolment.text("consent_file", "")
+    table = enrolment.take("consent_files", dict, {})
+    if one and table:
+        raise UsageError("enrolment names consent_file or consent_files, not both")
+    if not all(LANGUAGE.fullmatch(language) for language in table):
+        raise UsageError("enrolment.consent_files are named by languages: en, es, zh")
+    files = Table("enrolment.consent_files", table)
+    named = {language: files.text(language, None) for language in table}
+    return {own: one} if one else dict(sorted(named.items(), key=lambda each: each[0] != own))
 
 
 def _first_line(error: Exception) -> str:

@@ -32,7 +32,7 @@ from terminal_client.checkout import payment, waiting_payment
 from terminal_client.config import FILE_BYTES_MAX, Config, write_config
 from terminal_client.device import Actuator, Device, left_over
 from terminal_client.door import entry
-from terminal_client.enrolment import CONSENT_TEXT, check_claim, check_pin, enrolment
+from terminal_client.enrolment import CONSENT_TEXT, Consent, check_claim, check_pin, enrolment
 from terminal_client.errors import (
     InUse,
     NotRegistered,
@@ -280,24 +280,28 @@ def enrol(options: Options, agreed: bool, no_face: bool) -> None:
             context = enrolment(device.identity, account, NO_BIOMETRICS)
             take_attempt(options, config, device, context, done=done, no_face=True)
             return
-        context = enrolment(device.identity, account, config.consent_version)
-        options.report.say(
-            f"[bold]Consent {escape(config.consent_version)}[/]\n{escape(consent_text(config))}"
-        )
+        consent = consent_of(config)
+        language = consent.language(config.kiosk_language)
+        context = enrolment(device.identity, account, consent.named(language))
+        text = escape(consent.texts[language])
+        options.report.say(f"[bold]Consent {escape(consent.named(language))}[/]\n{text}")
         if not agreed and not click.confirm("Does the customer agree?", err=True):
             raise UsageError("no consent, no face: enrol --no-face takes a card or code and a PIN")
         take_attempt(options, config, device, context, done=done)
 
 
-def consent_text(config: Config) -> str:
+def consent_of(config: Config) -> Consent:
     """Raises :class:`UsageError` for a file that cannot be read."""
-    if config.consent_file is None:
-        return CONSENT_TEXT
+    texts = {language: _read_text(path) for language, path in config.consent_files.items()}
+    return Consent(version=config.consent_version, texts=texts or {"en": CONSENT_TEXT})
+
+
+def _read_text(path: str) -> str:
     try:
-        with Path(config.consent_file).open(encoding="utf-8") as file:
+        with Path(path).open(encoding="utf-8") as file:
             return file.read(FILE_BYTES_MAX)
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{config.consent_file} cannot be read") from error
+        raise UsageError(f"{path} cannot be read") from error
 
 
 def take_attempt(

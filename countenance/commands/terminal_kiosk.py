@@ -13,7 +13,7 @@ from countenance.commands.terminal_device import (
     CAMERA,
     PACK,
     Options,
-    consent_text,
+    consent_of,
     device_command,
 )
 from countenance.commands.terminal_gate import open_gate
@@ -36,6 +36,7 @@ from terminal_client.kiosk.part import Part
 from terminal_client.kiosk.passage import Passage
 from terminal_client.kiosk.server import KioskServer
 from terminal_client.kiosk.web import Sides
+from terminal_client.kiosk.words import shipped_consent
 from terminal_client.loopback import LoopbackServer
 from terminal_client.payments import PaymentBook
 from terminal_client.terminal import Terminal
@@ -172,9 +173,12 @@ def _door(setting: Setting) -> Iterator[Part]:
 
 @contextmanager
 def _desk(setting: Setting) -> Iterator[Part]:
-    version, text = setting.config.consent_version, consent_text(setting.config)
-    terminal = setting.terminal()
-    desk = Desk(setting.name, terminal, setting.feed, version, text, setting.line)
+    config, terminal = setting.config, setting.terminal()
+    if not set(config.consent_files) <= set(LANGUAGES):
+        raise UsageError(f"enrolment.consent_files are of {', '.join(LANGUAGES)}")
+    own = bool(config.consent_files)
+    consent = consent_of(config) if own else shipped_consent(config.consent_version)
+    desk = Desk(setting.name, terminal, setting.feed, consent, setting.line)
     yield Part(screen=desk.host.screen, run=desk.run, stop=desk.host.stop)
 
 

@@ -12,6 +12,7 @@ Sources: NIST SP 800-63B-4 section 3.2.3 (attempts), ISO/IEC 19795-1 (FMR).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import product
@@ -38,6 +39,7 @@ from wire.money import MINOR_DIGITS
 
 TIERS_MAX = 8
 CAMERAS = ("camera", "stream")
+LANGUAGE = re.compile("[a-z]{2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +135,12 @@ class Policy:
             return Denial.FACTOR_NOT_ALLOWED
         most = self.without_face[purpose]
         return Denial.LIMIT_EXCEEDED if most is not None and _amount_minor(context) > most else None
+
+    def accepts_consent(self, named: str) -> bool:
+        """Whether that names the text in force, which may say its language: ``2026-11/es``."""
+        version, _, language = named.rpartition("/")
+        in_language = version == self.consent_version and LANGUAGE.fullmatch(language)
+        return named == self.consent_version or bool(in_language)
 
     def limits_for(self, context: Context) -> Limits:
         """What may be moved for a context; without limits where none are set."""

@@ -1,14 +1,18 @@
 """An enrolment station's kiosk: consent, claim, face, PIN, funding, summary, the customer's copy.
 
-Guarantees: nothing is measured before the person read the text to its end and agreed; nothing is
-sent before they saw the summary and said yes. Who does not agree enrols without a face.
+Guarantees: nothing is measured before the person read the text to its end and agreed, and the
+evidence names the language that they read it in; nothing is sent before they saw the summary and
+said yes. Who does not agree enrols without a face. What they pay from is not sent: every account
+begins with its wallet, and the copy, which the person takes along, says whether a bank card is
+to be added by the staff.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from terminal_client.enrolment import enrolment
+from terminal_client.enrolment import Consent, enrolment
 from terminal_client.exchange import COMPLETED
 from terminal_client.kiosk.feed import Feed
 from terminal_client.kiosk.host import Host
@@ -24,20 +28,20 @@ from wire.messages import NO_BIOMETRICS
 
 READ_S, COPY_S = 300.0, 120.0
 AGREE, ENROL = "agree", "enrol"
-FUNDING = ("wallet", "later")
+WALLET, BANK_CARD = "wallet", "bank_card"
 SHOWN_CHARS = 4
 
 
 @dataclass
 class Desk:
-    """``text`` is the consent text of ``version``."""
+    """``enrolled`` is told of each new account."""
 
     name: str
     terminal: Terminal
     feed: Feed
-    version: str
-    text: str = field(repr=False)
+    consent: Consent
     line: Line
+    enrolled: Callable[[AccountId], None] = lambda _account: None
     host: Host = field(init=False)
 
     def __post_init__(self) -> None:
@@ -54,18 +58,19 @@ class Desk:
     def _serve(self, _begun: Fields) -> None:
         screen, account = self.host.screen, AccountId.new()
         visit = Visit(screen=screen, feed=self.feed, subject=Subject(self.name))
-        look = visit.choose()
+        look, agreed_to = visit.choose(), NO_BIOMETRICS
         if look is not Look.NO_FACE:
-            text = visit.view("agree", text=self.text, version=self.version)
-            if screen.ask(text, read_choice(AGREE, NO_FACE), wait_s=READ_S) == NO_FACE:
-                look = Look.NO_FACE
+            text = visit.view("agree", consent=self.consent)
+            agreed_to = screen.ask(text, self._read_consent, wait_s=READ_S)
+            look = Look.NO_FACE if agreed_to == NO_BIOMETRICS else look
         claim = visit.claim(face=look is not Look.NO_FACE)
-        visit.pin_of = Joining(self, visit).ask
+        joining = Joining(visit, agreed_to)
+        visit.pin_of = joining.ask
         identity = self.terminal.identity
         ways = Attempt(
             terminal=self.terminal,
             feed=self.feed,
-            context=enrolment(identity, account, self.version),
+            context=enrolment(identity, account, agreed_to),
             card_context=enrolment(identity, account, NO_BIOMETRICS),
             act=lambda _decision: COMPLETED,
         )
@@ -73,25 +78,39 @@ class Desk:
         if not ended.approved or ended.decision is None:
             visit.result(ended, done="")
             return
-        receipt = f"{receipt_of(ended.decision, visit.subject)}\n{account}"
+        self.enrolled(account)
+        copy = [receipt_of(ended.decision, visit.subject), str(account)]
+        if joining.funding == BANK_CARD:
+            copy.append("bank card to be added")
         screen.show(
             visit.view(
                 "copy",
                 lasts_s=COPY_S,
                 account=str(account),
                 face=visit.has_face,
-                version=self.version,
-                receipt=square(receipt),
+                version=agreed_to,
+                funding=joining.funding,
+                receipt=square("\n".join(copy)),
             )
         )
+
+    def _read_consent(self, fields: Fields) -> str:
+        """What was agreed to, in the language that the page showed it in."""
+        if read_choice(AGREE, NO_FACE)(fields) == NO_FACE:
+            return NO_BIOMETRICS
+        language = fields.get("language", "")
+        if language not in self.consent.texts:
+            raise Wrong("")
+        return self.consent.named(language)
 
 
 @dataclass
 class Joining:
-    """What is asked after the face, or instead of it."""
+    """What is asked after the face, or instead of it; ``funding`` is what was chosen."""
 
-    desk: Desk
     visit: Visit
+    agreed_to: str
+    funding: str = WALLET
 
     def ask(self) -> str:
         """The PIN, chosen and repeated; the rest is said on the way to it."""
@@ -104,25 +123,27 @@ class Joining:
             return pin
 
         screen.ask(visit.view("pin_new", again=True), same)
-        funding = screen.ask(visit.view("funding"), _read_funding)
+        self.funding = screen.ask(visit.view("funding"), _read_funding)
+        kind, ends = _shortened(visit.claimed)
         summary = visit.view(
             "summary",
-            claim=_shortened(visit.claimed),
+            kind=kind,
+            ends=ends,
             face=visit.has_face,
-            version=self.desk.version,
-            funding=funding,
+            version=self.agreed_to,
+            funding=self.funding,
         )
         screen.ask(summary, read_choice(ENROL))
         return pin
 
 
 def _read_funding(fields: Fields) -> str:
-    if fields.get("funding") not in FUNDING:
+    if fields.get("funding") not in (WALLET, BANK_CARD):
         raise Wrong("")
     return fields["funding"]
 
 
-def _shortened(claim: str) -> str:
+def _shortened(claim: str) -> tuple[str, str]:
     """Enough for its owner to know it by, and for nobody to use it."""
     kind, _, number = claim.partition(":")
-    return f"{kind} …{number[-SHOWN_CHARS:]}" if len(number) > SHOWN_CHARS else f"{kind} …"
+    return kind, number[-SHOWN_CHARS:] if len(number) > SHOWN_CHARS else ""

@@ -32,11 +32,11 @@ from terminal_client.kiosk.cashier import Cashier
 from terminal_client.kiosk.feed import Feed
 from terminal_client.kiosk.screen import Screen, Shown, Stale
 from terminal_client.kiosk.simulation import Simulation
+from terminal_client.kiosk.words import TEXTS
 from terminal_client.loopback import BODY_BYTES_MAX, NAMES
 from texts import LANGUAGES, choose, translator
 from wire.money import MINOR_DIGITS
 
-TEXTS = "terminal_client.kiosk.language"
 SECRET_BYTES = 18
 READERS_MAX = 10
 FIELDS_MAX, CHARS_MAX = 8, 200

@@ -8,13 +8,14 @@ from face_engine.quality import Flaw
 from liveness.challenge import Move
 from liveness.types import Outcome
 from terminal_client.ceremony import COLOURS_UNREADABLE
-from terminal_client.enrolment import CONSENT_TEXT
+from terminal_client.enrolment import CONSENT_TEXT, CONSENT_VERSION, Consent
 from terminal_client.exchange import Ended, Ending
 from terminal_client.payments import State
 from terminal_client.till import CANCELLED, INTERNAL, INTERRUPTED, UNREACHABLE
-from texts import later, spoken
+from texts import LANGUAGES, catalogue, later, spoken
 from wire.denial import Reason
 
+TEXTS = "terminal_client.kiosk.language"
 LOOK, HOLD = "Look at the camera", Flaw.BLURRED.instruction
 INSTRUCTIONS = (LOOK, *(flaw.instruction for flaw in Flaw), *(move.instruction for move in Move))
 DOING = {
@@ -65,6 +66,12 @@ _ENDINGS = {
     Ending.MODEL_NOT_ACCEPTED: NOT_ACCEPTED,
 }
 UNKNOWN = later("The service refused it. Ask the staff.")
+
+
+def shipped_consent(version: str = CONSENT_VERSION) -> Consent:
+    """The text that comes along, in every language of the catalogues."""
+    texts = {each: catalogue(TEXTS, each).gettext(CONSENT_TEXT) for each in LANGUAGES}
+    return Consent(version=version, texts=texts)
 
 
 def why(ended: Ended) -> str:

@@ -20,7 +20,7 @@ from liveness.rig.presentation import live_customer
 from service.db import Database
 from terminal_client.camera import SimulatedCamera
 from terminal_client.drivers.dispenser import Dispenser, Handed
-from terminal_client.enrolment import CONSENT_TEXT, CONSENT_VERSION
+from terminal_client.enrolment import CONSENT_VERSION, Consent
 from terminal_client.errors import Unreachable
 from terminal_client.terminal import Terminal
 from terminal_client.transport import Reply
@@ -136,8 +136,8 @@ class Kiosks:
             yield it
 
     @contextmanager
-    def desk(self, text: str = CONSENT_TEXT) -> Iterator[Running]:
-        opener = simulated_kiosks.desk("Reception", text)
+    def desk(self, consent: Consent | None = None) -> Iterator[Running]:
+        opener = simulated_kiosks.desk("Reception", consent)
         with self._running(TerminalKind.ENROLMENT, opener) as it:
             yield it
 

@@ -11,13 +11,18 @@ from playwright.sync_api import Page, expect
 
 from countenance.demo import VISITS_MAX
 from countenance.stage import trial_policy
-from terminal_client.enrolment import CONSENT_TEXT
+from terminal_client.enrolment import CONSENT_VERSION, Consent
+from terminal_client.kiosk.words import shipped_consent
 from tests.browser.conftest import DESKTOP, PHONE, PageAt
 from tests.browser.kiosk_house import CARD, CLAIMS, OTHER, PIN, Kiosks
 from tests.browser.pictures import look
+from wire.ids import AccountId
 from wire.messages import Level
 
-LONG_CONSENT = f"{CONSENT_TEXT}\n\n" * 12
+LONG_CONSENT = Consent(
+    version=CONSENT_VERSION,
+    texts={name: f"{text}\n\n" * 12 for name, text in shipped_consent().texts.items()},
+)
 FACE_MS, WAIT_MS = 60_000, 15_000
 PAID = {"en": "Paid", "zh": "已付款"}
 NOT_VERIFIED = {"en": "do not belong together", "zh": "不相符"}
@@ -239,6 +244,8 @@ def test_enrols_after_reading_and_gets_a_copy(
         do(page, "enrol")
         at(page, "copy")
         expect(page.locator(".facts .id")).to_have_text(re.compile("^acc_"))
+        account = AccountId.parse(page.locator(".facts .id").inner_text())
+        assert agreed_to(kiosks, account) == f"{CONSENT_VERSION}/{language}"
         wrong += look(page, f"kiosk-copy-{language}", axe)
     assert not wrong, "\n".join(wrong)
 
@@ -265,7 +272,9 @@ def test_enrols_and_enters_without_the_face(kiosks: Kiosks, page_at: PageAt) -> 
         expect(page.locator(".facts")).to_contain_text("sin su rostro")
         do(page, "enrol")
         at(page, "copy")
-        assert page.locator(".facts div").count() == 1
+        account = AccountId.parse(page.locator(".facts .id").inner_text())
+        assert agreed_to(kiosks, account) is None
+        expect(page.locator(".facts")).to_contain_text("Monedero")
     kiosks.house.grant(kiosks.accounts[CLAIMS[CARD]])
     with kiosks.door() as door:
         door.simulation.who = "unplugged"
@@ -278,6 +287,16 @@ def test_enrols_and_enters_without_the_face(kiosks: Kiosks, page_at: PageAt) -> 
         page.keyboard.press("Enter")
         at(page, "passage")
         expect(page.locator(".passage.good")).to_be_visible()
+
+
+def agreed_to(kiosks: Kiosks, account: AccountId) -> str | None:
+    """The consent text, as the service has it."""
+    with kiosks.database.transaction() as conn:
+        row = conn.execute(
+            "SELECT consent_version FROM accounts WHERE account_id = %s", (account.raw,)
+        ).fetchone()
+    assert row is not None
+    return row[0]
 
 
 def opened(page_at: PageAt, url: str, width: int, language: str, name: str = "attract") -> Page:

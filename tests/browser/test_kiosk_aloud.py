@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from countenance.stage import trial_policy
 from liveness.challenge import Move
 from terminal_client.enrolment import CONSENT_TEXT
-from terminal_client.kiosk.web import TEXTS
+from terminal_client.kiosk.words import TEXTS
 from tests.browser.conftest import DESKTOP, PageAt
 from tests.browser.kiosk_house import CARD, PIN, Kiosks
 from tests.browser.test_kiosk import at, begin, do, past_the_camera, simulate
@@ -93,6 +93,7 @@ def test_says_the_consent_text_and_the_summary_but_no_pin(kiosks: Kiosks, page: 
         at(page, "agree")
         assert in_language("es", CONSENT_TEXT)[0] in heard(page)
         page.locator("[data-tool=speak]").click()
+        page.locator("[data-read]").evaluate("text => text.scrollTo(0, text.scrollHeight)")
         do(page, "agree")
         at(page, "claim")
         assert heard(page) == [], "it was enough"

@@ -7,11 +7,13 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from countenance.stage import trial_policy
+from terminal_client.enrolment import CONSENT_VERSION
 from tests.browser.conftest import DESKTOP, PHONE, PageAt
 from tests.browser.keyboard import Keyboard
 from tests.browser.kiosk_house import PIN, Kiosks
-from tests.browser.test_kiosk import LONG_CONSENT, at, past_the_camera
+from tests.browser.test_kiosk import LONG_CONSENT, agreed_to, at, past_the_camera
 from tests.ceremony.house import enrol_without_face
+from wire.ids import AccountId
 from wire.messages import Level
 
 BADGE = "0815"
@@ -122,6 +124,8 @@ def test_enrols(kiosks: Kiosks, page_at: PageAt, width: int) -> None:
         expect(page.locator("[data-do=agree]")).to_be_enabled()
         keyboard.press("[data-do=agree]")
         at(page, "claim")
+        keyboard.press("[data-language=en]")
+        expect(page.locator("html")).to_have_attribute("lang", "en")
         keyboard.to("[name=kind]:checked")
         page.keyboard.press("ArrowDown")
         expect(page.locator("[name=kind][value=phone]")).to_be_checked()
@@ -139,6 +143,9 @@ def test_enrols(kiosks: Kiosks, page_at: PageAt, width: int) -> None:
         at(page, "summary")
         keyboard.press("[data-do=enrol]")
         at(page, "copy")
+        account = AccountId.parse(page.locator(".facts .id").inner_text())
+        assert agreed_to(kiosks, account) == f"{CONSENT_VERSION}/es", "as it was read"
+        expect(page.locator(".facts")).to_contain_text("until the staff adds your bank card")
         keyboard.to("[data-tool=print]")
         keyboard.press("[data-do=done]")
         at(page, "attract")

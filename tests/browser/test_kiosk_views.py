@@ -16,10 +16,11 @@ from countenance.demo import sample_portraits
 from face_engine.engine import Engine
 from liveness.challenge import Move
 from terminal_client.camera import Stills
-from terminal_client.enrolment import CONSENT_TEXT, CONSENT_VERSION
+from terminal_client.enrolment import Consent
 from terminal_client.exchange import Ended, Ending
 from terminal_client.kiosk import words
 from terminal_client.kiosk.feed import Feed
+from terminal_client.kiosk.joining import BANK_CARD, WALLET
 from terminal_client.kiosk.receipt import square
 from terminal_client.kiosk.screen import Instruction, Screen, View
 from terminal_client.kiosk.server import KioskServer
@@ -40,12 +41,15 @@ RECEIPT = square("Countenance\nCorner Shop\n12.50 EUR\nA-1\n" + "leaf " + "5e" *
 ACCOUNT = str(AccountId(bytes(16)))
 REFUSED = words.reason(Reason.INSUFFICIENT_FUNDS)
 ENDED = {"receipt": None, "why": None}
-SUMMARY = {"subject": DESK, "claim": "card …4711", "version": CONSENT_VERSION}
-COPY = {"subject": DESK, "account": ACCOUNT, "version": CONSENT_VERSION, "receipt": RECEIPT}
+SUMMARY = {"subject": DESK, "kind": "card", "ends": "4711", "version": "2026-11/es"}
+COPY = {"subject": DESK, "account": ACCOUNT, "version": "2026-11/es", "receipt": RECEIPT}
 
 STATES: dict[str, dict[str, dict[str, Any]]] = {
     "again": {"": {"subject": SHOP, "why": words.why(Ended(ending=Ending.NOT_LIVE))}},
-    "agree": {"": {"subject": DESK, "text": CONSENT_TEXT, "version": CONSENT_VERSION}},
+    "agree": {
+        "": {"subject": DESK, "consent": words.shipped_consent()},
+        "foreign": {"subject": DESK, "consent": Consent(version="1", texts={"fr": "Voici."})},
+    },
     "amount": {"": {"subject": CASH, "possible": [2_000, 5_000, 8_000], "currency": "EUR"}},
     "attract": {
         kind: {"name": "Corner Shop", "kind": kind} for kind in ("store", "atm", "enrolment")
@@ -56,7 +60,10 @@ STATES: dict[str, dict[str, dict[str, Any]]] = {
         "reader": {"subject": SHOP, "kinds": ("card",), "scans": False},
         "scanning": {"subject": SHOP, "kinds": ("card", "phone", "qr", "badge"), "scans": True},
     },
-    "copy": {"face": {**COPY, "face": True}, "card": {**COPY, "face": False}},
+    "copy": {
+        "face": {**COPY, "face": True, "funding": WALLET},
+        "card": {**COPY, "face": False, "funding": BANK_CARD},
+    },
     "door": {"": {"name": "Front door"}},
     "face": {"pay": {"subject": SHOP}, "door": {"subject": DOOR}},
     "funding": {"": {"subject": DESK}},
@@ -77,8 +84,8 @@ STATES: dict[str, dict[str, dict[str, Any]]] = {
         "cash": {**ENDED, "subject": CASH, "good": True, "title": "Paid out", "notes": NOTES},
     },
     "summary": {
-        "face": {**SUMMARY, "face": True, "funding": "wallet"},
-        "card": {**SUMMARY, "face": False, "funding": "later"},
+        "face": {**SUMMARY, "face": True, "funding": WALLET},
+        "card": {**SUMMARY, "face": False, "funding": BANK_CARD},
     },
     "undecided": {"": {"subject": SHOP}},
     "wait": {"": {"subject": SHOP}, "enrol": {"subject": DESK}},

@@ -131,7 +131,7 @@ document.addEventListener("click", (event) => {
   } else if (button.dataset.do) {
     // Who asks for less motion is not shown flashing colours.
     const wanted = button.dataset.do === "face" && calm.matches ? "calm" : button.dataset.do;
-    answer({ do: wanted });
+    answer({ do: wanted, ...(button.name && { [button.name]: button.value }) });
   }
 });
 

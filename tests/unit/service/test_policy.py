@@ -170,3 +170,12 @@ def test_a_policy_is_refused_at_start_where_a_calibration_cannot_show_its_rate()
 def test_a_policy_is_refused_at_start_where_a_pack_has_no_calibration() -> None:
     with pytest.raises(Misconfigured, match="pack pip, which has no calibration"):
         default_policy().check_rates(CALIBRATIONS[:1])
+
+
+def test_the_text_in_force_is_accepted_in_any_language_and_no_other_text_is() -> None:
+    policy = replace(default_policy(), consent_version="2026-11")
+    for named in ("2026-11", "2026-11/es", "2026-11/zh"):
+        assert policy.accepts_consent(named), named
+    for named in ("2026-1", "2026-11/", "2026-11/ES", "2026-11/esp", "2026-11/es/es", "es", "/es"):
+        assert not policy.accepts_consent(named), named
+    assert replace(policy, consent_version="7/es").accepts_consent("7/es")

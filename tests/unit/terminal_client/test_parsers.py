@@ -116,7 +116,7 @@ def test_every_setting_is_read() -> None:
         currency="EUR",
         notes={5000: 100, 2000: 0},
         consent_version="2027-01",
-        consent_file="consent.txt",
+        consent_files={"en": "consent.txt"},
     )
 
 
@@ -155,6 +155,10 @@ def test_every_setting_is_read() -> None:
         ('[atm]\nnotes = {"50 EUR" = true}', "atm.notes: 0 to"),
         ('[atm]\nnotes = {"50 EUR" = 1, "20 USD" = 1}', "one currency"),
         (f'[enrolment]\nconsent_version = "{"x" * 41}"', "enrolment.consent_version is a text"),
+        ('[enrolment]\nconsent_files = {english = "x"}', "named by languages"),
+        ("[enrolment]\nconsent_files = {en = 1}", "enrolment.consent_files.en is a str"),
+        ('[enrolment]\nconsent_file = "x"\nconsent_files = {en = "x"}', "not both"),
+        ('[kiosk]\nlanguage = "english"', "kiosk.language is a language"),
         ("x = [", "not TOML"),
         ("x = " + "[" * 20_000, "not TOML: nested too deeply"),
         ("# " + "x" * FILE_BYTES_MAX, "more than 64 KiB"),
@@ -164,6 +168,12 @@ def test_a_wrong_setting_is_one_line(line: str, said: str) -> None:
     with pytest.raises(UsageError, match=said.replace(".", r"\.")) as caught:
         Config.parse(f'service = "https://pay.example"\n{line}'.encode())
     assert "\n" not in str(caught.value)
+
+
+def test_the_consent_text_is_read_in_the_terminals_own_language_first() -> None:
+    files = '[enrolment]\nconsent_files = {en = "a", es = "b"}\n[kiosk]\nlanguage = "es"'
+    config = Config.parse(f'service = "https://pay.example"\n{files}'.encode())
+    assert list(config.consent_files.items()) == [("es", "b"), ("en", "a")]
 
 
 def test_a_config_needs_the_service() -> None:
