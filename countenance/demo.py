@@ -49,6 +49,7 @@ from terminal_client.drivers.simulated_dispenser import SimulatedDispenser
 from terminal_client.errors import Rejected
 from terminal_client.exchange import Ended, Ending
 from terminal_client.journal import Journal
+from terminal_client.kiosk.browser_camera import BrowserCamera
 from terminal_client.outbox import ATTEMPT
 from terminal_client.terminal import Terminal, acted
 from terminal_client.transport import HttpTransport, Reply, send
@@ -75,6 +76,11 @@ PIN = "2468"
 TRIES_MAX, VISITS_MAX = 4, 4
 ASKS_AGAIN = frozenset({Ending.NOT_LIVE, Ending.FRAMES_DISAGREE, Ending.NO_USABLE_FACE})
 START_MONEY = Money(amount_minor=50_000, currency=CURRENCY)
+OWN_CAMERA = {
+    TerminalKind.ENROLMENT: "own camera enrolment",
+    TerminalKind.STORE: "own camera store",
+}
+"""Terminals before the visitor's own camera, as the browser has it, and their homes."""
 EXPECTED = {
     "payment_genuine": "approved",
     "payment_impostor": "denied:not_verified",
@@ -126,16 +132,17 @@ class Shop:
         self.merchant = operations.add_merchant("Corner Shop", CURRENCY)
         self.door = operations.add_door("Front door")
 
-    def add_terminal(self, kind: TerminalKind) -> Terminal:
+    def add_terminal(self, kind: TerminalKind, folder: str = "") -> Terminal:
+        """``folder`` is its home, which is named by its kind otherwise."""
+        folder = folder or kind.name.lower()
         _, code = self.stage.house.operations.add_terminal(
             kind,
-            kind.name.capitalize(),
+            folder.capitalize(),
             merchant=self.merchant if kind is TerminalKind.STORE else None,
             door=self.door if kind is TerminalKind.DOOR else None,
         )
-        terminal = Terminal.open(self.home / kind.name.lower(), self.transport, self.engine)
+        terminal = self._open(folder)
         terminal.register(code, kind)
-        terminal.has_colours = True
         self.terminals.append(terminal)
         return terminal
 
@@ -146,33 +153,46 @@ class Shop:
     @contextmanager
     def kiosks(self) -> Iterator[list[tuple[str, str]]]:
         """What may be tried out once the job is done, and where; the terminals are theirs now."""
+        for kind, folder in OWN_CAMERA.items():
+            self.add_terminal(kind, folder)
         self.close()
         people = {name.capitalize(): each for name, each in sample_portraits(self.engine)}
         cards = {"Card 0001": "card:0001", "Card 0002": "card:0002"}
-        openers = {
-            TerminalKind.STORE: simulated_kiosks.store(self.home, "Corner Shop"),
-            TerminalKind.ATM: simulated_kiosks.cash_point(self.home / "cash", "Lobby"),
-            TerminalKind.DOOR: simulated_kiosks.passage("Front door"),
-            TerminalKind.ENROLMENT: simulated_kiosks.desk("Reception"),
-        }
         (self.home / "cash").mkdir()
+        desk = simulated_kiosks.desk("Reception", enrolled=self._welcome)
+        openers = {
+            "store": simulated_kiosks.store(self.home, "Corner Shop"),
+            "atm": simulated_kiosks.cash_point(self.home / "cash", "Lobby"),
+            "door": simulated_kiosks.passage("Front door"),
+            "enrolment": desk,
+            OWN_CAMERA[TerminalKind.ENROLMENT]: desk,
+            OWN_CAMERA[TerminalKind.STORE]: simulated_kiosks.store(
+                self.home / OWN_CAMERA[TerminalKind.STORE], "Corner Shop"
+            ),
+        }
         links = []
         with ExitStack() as stack:
-            for kind, opener in openers.items():
-                simulated = simulated_kiosks.simulation(people, cards)
-                running = stack.enter_context(
-                    simulated_kiosks.kiosk(partial(self._reopen, kind), opener, simulated)
-                )
-                links.append((f"kiosk: {kind.name.lower()}", running.url))
+            for folder, opener in openers.items():
+                own = folder in OWN_CAMERA.values()
+                camera = BrowserCamera() if own else simulated_kiosks.simulation(people, cards)
+                opened = simulated_kiosks.kiosk(partial(self._open, folder), opener, camera)
+                running = stack.enter_context(opened)
+                links.append((f"kiosk: {folder}", running.url))
                 if running.cashier_url:
-                    links.append(("kiosk: cashier", running.cashier_url))
+                    cashier = "own camera cashier" if own else "cashier"
+                    links.append((f"kiosk: {cashier}", running.cashier_url))
             links.append(("console", self._invite()))
             yield links
 
-    def _reopen(self, kind: TerminalKind) -> Terminal:
-        terminal = Terminal.open(self.home / kind.name.lower(), self.transport, self.engine)
+    def _open(self, folder: str) -> Terminal:
+        terminal = Terminal.open(self.home / folder, self.transport, self.engine)
         terminal.has_colours = True
         return terminal
+
+    def _welcome(self, account: AccountId) -> None:
+        """Who enrols at a kiosk can pay at once, and go in."""
+        self.stage.house.operations.top_up(account, START_MONEY)
+        self.grant(account, "always")
 
     def _invite(self) -> str:
         _, code = staff.of(self.stage.house.operations).add_operator("Demo", {Role.ADMIN})

@@ -1,4 +1,5 @@
-"""Kiosks before simulated customers: for the demo, and for tests in a browser.
+"""Kiosks before simulated customers, or before whoever sits at the browser: for the demo, and for
+tests in a browser.
 
 Guarantees: each runs in a thread of its own, which opens the terminal and closes it; what ends the
 block ends them all.
@@ -26,6 +27,7 @@ from terminal_client.drivers.simulated_dispenser import SimulatedDispenser
 from terminal_client.enrolment import Consent
 from terminal_client.exchange import Ended
 from terminal_client.journal import Journal
+from terminal_client.kiosk.browser_camera import BrowserCamera
 from terminal_client.kiosk.cash import CashPoint
 from terminal_client.kiosk.cashier import Cashier
 from terminal_client.kiosk.checkout import Checkout
@@ -50,12 +52,13 @@ STOP_S = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """``cashier_url`` is empty where nobody is at a till."""
+    """``cashier_url`` is empty where nobody is at a till; no ``simulation`` before a browser's own
+    camera."""
 
     url: str = field(repr=False)
     cashier_url: str = field(repr=False)
     part: Part
-    simulation: Simulation
+    simulation: Simulation | None
 
 
 Opener = Callable[[Terminal, Line, Feed], AbstractContextManager[Part]]
@@ -77,7 +80,7 @@ def simulation(people: Mapping[str, tuple[Pixels, Face]], cards: Mapping[str, st
 def kiosk(
     open_terminal: Callable[[], AbstractContextManager[Terminal]],
     opener: Opener,
-    simulated: Simulation,
+    camera: Simulation | BrowserCamera,
 ) -> Iterator[Running]:
     """Raises what kept it from starting."""
     started: Queue[Running | Exception] = Queue()
@@ -87,12 +90,20 @@ def kiosk(
             with ExitStack() as stack:
                 terminal = stack.enter_context(open_terminal())
                 line = stack.enter_context(Line(terminal.transport))
-                feed = Feed(simulated)
+                own = stack.enter_context(camera) if isinstance(camera, BrowserCamera) else None
+                simulated = camera if isinstance(camera, Simulation) else None
+                feed = Feed(camera)
                 part = stack.enter_context(opener(terminal, line, feed))
                 sides = Sides(
-                    screen=part.screen, feed=feed, cashier=part.cashier, simulation=simulated
+                    screen=part.screen,
+                    feed=feed,
+                    cashier=part.cashier,
+                    simulation=simulated,
+                    camera_url=own.url if own else None,
                 )
                 server = stack.enter_context(KioskServer(sides, 0))
+                if own is not None:
+                    own.is_own = server.is_own
                 urls = {"url": server.url, "cashier_url": server.cashier_url or ""}
                 started.put(Running(part=part, simulation=simulated, **urls))
                 part.run()

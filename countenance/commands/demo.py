@@ -103,7 +103,7 @@ def _yesterday(house: House, engine: Engine, home: Path, out: Console) -> None:
 def _tell(links: list[tuple[str, str]], out: Console) -> None:
     """Opens the first where there is a desktop, and prints all."""
     for name, link in links:
-        out.print(f"  {name:18} {link}", highlight=False, soft_wrap=True)
+        out.print(f"  {name:27} {link}", highlight=False, soft_wrap=True)
     if any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")):
         click.launch(links[0][1])
     _wait(out)

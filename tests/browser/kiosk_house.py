@@ -22,6 +22,7 @@ from terminal_client.camera import SimulatedCamera
 from terminal_client.drivers.dispenser import Dispenser, Handed
 from terminal_client.enrolment import CONSENT_VERSION, Consent
 from terminal_client.errors import Unreachable
+from terminal_client.kiosk.browser_camera import BrowserCamera
 from terminal_client.terminal import Terminal
 from terminal_client.transport import Reply
 from tests.ceremony.devices import InProcess, register_device
@@ -114,14 +115,19 @@ class Kiosks:
             yield terminal
 
     @contextmanager
-    def _running(self, kind: TerminalKind, opener: Opener) -> Iterator[Running]:
-        people = simulation(self.portraits, CLAIMS)
-        with simulated_kiosks.kiosk(lambda: self._terminal(kind, kind.name), opener, people) as it:
+    def _running(
+        self, kind: TerminalKind, opener: Opener, camera: BrowserCamera | None = None
+    ) -> Iterator[Running]:
+        before = camera or simulation(self.portraits, CLAIMS)
+        with simulated_kiosks.kiosk(lambda: self._terminal(kind, kind.name), opener, before) as it:
             yield it
 
     @contextmanager
-    def store(self, name: str = "Corner Shop") -> Iterator[Running]:
-        with self._running(TerminalKind.STORE, simulated_kiosks.store(self.folder, name)) as it:
+    def store(
+        self, name: str = "Corner Shop", camera: BrowserCamera | None = None
+    ) -> Iterator[Running]:
+        opener = simulated_kiosks.store(self.folder, name)
+        with self._running(TerminalKind.STORE, opener, camera) as it:
             yield it
 
     @contextmanager
@@ -136,9 +142,16 @@ class Kiosks:
             yield it
 
     @contextmanager
-    def desk(self, consent: Consent | None = None) -> Iterator[Running]:
-        opener = simulated_kiosks.desk("Reception", consent)
-        with self._running(TerminalKind.ENROLMENT, opener) as it:
+    def desk(
+        self, consent: Consent | None = None, camera: BrowserCamera | None = None
+    ) -> Iterator[Running]:
+        """Who enrols has money at once."""
+
+        def welcome(account: AccountId) -> None:
+            self.house.top_up(account, START_MINOR)
+
+        opener = simulated_kiosks.desk("Reception", consent, welcome)
+        with self._running(TerminalKind.ENROLMENT, opener, camera) as it:
             yield it
 
 
