@@ -289,6 +289,30 @@ def test_enrols_and_enters_without_the_face(kiosks: Kiosks, page_at: PageAt) -> 
         expect(page.locator(".passage.good")).to_be_visible()
 
 
+@pytest.mark.parametrize(
+    ("width", "language", "wrong", "doing"),
+    [
+        (DESKTOP, "es", "mayor que cero", "elige cómo pagar"),
+        (PHONE, "zh", "大于零", "正在选择付款方式"),
+    ],
+)
+def test_the_cashiers_side_in_another_language_than_the_browsers(
+    kiosks: Kiosks, page_at: PageAt, width: int, language: str, wrong: str, doing: str
+) -> None:
+    """What is wrong with an amount is said in it, too."""
+    with kiosks.store() as store:
+        page, cashier = page_at(width), page_at(width)
+        page.goto(store.url)
+        cashier.goto(store.cashier_url)
+        cashier.locator(f".languages [lang={language}]").click()
+        expect(cashier.locator("html")).to_have_attribute("lang", language)
+        begin(cashier, "nothing")
+        expect(cashier.locator("#wrong")).to_contain_text(wrong)
+        begin(cashier, "3")
+        at(page, "choose")
+        expect(cashier.locator(".current.open .state")).to_contain_text(doing)
+
+
 def agreed_to(kiosks: Kiosks, account: AccountId) -> str | None:
     """The consent text, as the service has it."""
     with kiosks.database.transaction() as conn:

@@ -223,6 +223,7 @@ def test_axe_finds_nothing_on_the_cashiers_side(
     for state, till in states.items():
         vars(kiosk.till).update(vars(till))
         page.goto(str(kiosk.server.cashier_url))
+        expect(page.locator("html")).to_have_attribute("lang", language)
         expect(page.locator("#state section").first).to_be_visible()
         wrong += look(page, f"view-cashier-{state}-{language}-{scheme}", axe)
     assert not wrong, "\n".join(wrong)

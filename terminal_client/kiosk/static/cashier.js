@@ -5,14 +5,14 @@ const wrong = document.getElementById("wrong");
 const state = document.getElementById("state");
 const lost = document.getElementById("lost");
 
-const post = (path, fields) => fetch(path, {
+const inLanguage = (path) => `${path}?language=${document.documentElement.lang}`;
+const post = (path, fields) => fetch(inLanguage(path), {
   method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(fields),
 });
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const fields = Object.fromEntries(new FormData(form));
-  const reply = await post("payments", { ...fields, language: document.documentElement.lang }).catch(() => null);
+  const reply = await post("payments", Object.fromEntries(new FormData(form))).catch(() => null);
   wrong.hidden = reply?.ok ?? true;
   if (reply?.ok) form.reset();
   else if (reply) wrong.textContent = await reply.text();
@@ -23,7 +23,7 @@ state.addEventListener("click", (event) => {
   if (event.target.closest("[data-cancel]")) post("cancel", {}).catch(() => {});
 });
 
-const events = new EventSource(`events?language=${document.documentElement.lang}`);
+const events = new EventSource(inLanguage("events"));
 events.addEventListener("view", (event) => { lost.hidden = true; state.innerHTML = JSON.parse(event.data).html; });
 events.onopen = () => { lost.hidden = true; };
 events.onerror = () => { lost.hidden = false; };
