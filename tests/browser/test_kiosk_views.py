@@ -81,7 +81,14 @@ STATES: dict[str, dict[str, dict[str, Any]]] = {
     "result": {
         "good": {**ENDED, "subject": SHOP, "good": True, "title": "Paid", "receipt": RECEIPT},
         "bad": {**ENDED, "subject": SHOP, "good": False, "title": "Not approved", "why": REFUSED},
-        "cash": {**ENDED, "subject": CASH, "good": True, "title": "Paid out", "notes": NOTES},
+        "cash": {
+            "subject": CASH,
+            "good": True,
+            "title": "Paid out",
+            "notes": NOTES,
+            "receipt": RECEIPT,
+            "why": None,
+        },
     },
     "summary": {
         "face": {**SUMMARY, "face": True, "funding": WALLET},
