@@ -19,7 +19,7 @@ from service.verification.policy import default_policy
 from tests.browser.conftest import DESKTOP, PHONE, Authenticator, PageAt
 from tests.browser.console_house import LONG, RIGHT_TO_LEFT, Busy
 from tests.browser.keyboard import Keyboard
-from tests.browser.test_console_pages import look
+from tests.browser.pictures import look
 from tests.ceremony.house import House
 from wire.ids import MerchantId
 
