@@ -96,8 +96,8 @@ def translator(package: str, language: str) -> dict[str, Callable[..., str]]:
 
     def ago(at_ms: int, now_ms: int) -> str:
         # What is of this very moment would be "in 0 seconds".
-        seconds = min((at_ms - now_ms) // 1000, -1)
-        return format_timedelta(seconds, add_direction=True, locale=locale)
+        seconds = max((now_ms - at_ms) // 1000, 1)
+        return format_timedelta(-seconds, add_direction=True, locale=locale)
 
     return {
         "_": say,

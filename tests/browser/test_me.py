@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from service.db import Database
-from tests.browser.conftest import DESKTOP, PHONE, Authenticator, PageAt
+from tests.browser.conftest import DESKTOP, PHONE, Authenticator, PageAt, each_view
 from tests.browser.console_house import Busy
 from tests.browser.pictures import look
 from tests.ceremony.house import House
@@ -26,7 +26,7 @@ def press(page: Page, action: str) -> None:
     page.keyboard.press("Enter")
 
 
-@pytest.mark.parametrize(("width", "language"), [(DESKTOP, "en"), (PHONE, "en"), (PHONE, "zh")])
+@each_view
 def test_from_the_link_to_the_erasure(
     busy: Busy,
     page_at: PageAt,

@@ -9,21 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
 from flask import Flask, request, template_rendered
 from playwright.sync_api import Page
 
 from service.db import Database
 from tests.browser import tours
-from tests.browser.conftest import DESKTOP, PHONE, Authenticator, PageAt
+from tests.browser.conftest import Authenticator, PageAt, each_view
 from tests.browser.console_house import Busy, Site
 from tests.browser.keyboard import Keyboard
 from tests.browser.pictures import look
 from tests.browser.tours import Tourist
 from tests.ceremony.house import House
 
-VIEWS = [(DESKTOP, "en"), (PHONE, "en"), (PHONE, "zh")]
-each_view = pytest.mark.parametrize(("width", "language"), VIEWS)
 PARTS = {"frame.html", "parts.html", "doors_live.html"}
 """Templates that are no page."""
 FILES = {
