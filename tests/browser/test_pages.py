@@ -1,6 +1,6 @@
 """Every page of the console and of /me, in all their states, as somebody sees it and by keyboard
-alone: at a desktop's and a phone's width, by axe-core. A page or template that no tour comes to
-fails. With COUNTENANCE_PICTURES=folder, each is kept there as a picture."""
+alone: at a desktop's and a phone's width, by axe-core, and light enough. A page or template that no
+tour comes to fails. With COUNTENANCE_PICTURES=folder, each is kept there as a picture."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from flask import Flask, request, template_rendered
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from service.db import Database
+from service.operators.people import Role
 from tests.browser import tours
-from tests.browser.conftest import Authenticator, PageAt, each_view
-from tests.browser.console_house import Busy, Site
+from tests.browser.cold import crowd, load
+from tests.browser.conftest import DESKTOP, Authenticator, PageAt, each_view
+from tests.browser.console_house import Busy, Site, join
 from tests.browser.keyboard import Keyboard
 from tests.browser.pictures import look
-from tests.browser.tours import Tourist
+from tests.browser.tours import Tourist, full_paths
 from tests.ceremony.house import House
 
 PARTS = {"frame.html", "parts.html", "doors_live.html"}
@@ -62,6 +65,37 @@ class Seen:
         assert templates
         assert pages > FILES
         return templates - self.templates | pages - FILES - self.endpoints
+
+
+BYTES_MAX = 200_000
+
+
+@pytest.fixture
+def crowded(url: str, serve: Callable[..., str]) -> Iterator[Busy]:
+    """So many that each list has more than a page."""
+    crowd(url, accounts=60, transfers=300, merchants=60)
+    opened = Database.open(url, size=16)
+    yield Busy.open(House(opened), serve)
+    opened.close()
+
+
+def test_no_page_is_heavy(
+    crowded: Busy, browser: Browser, page_at: PageAt, authenticator: Authenticator
+) -> None:
+    """From an empty cache; what takes how long, says ``python -m benchmarks.pages``."""
+    page = page_at(DESKTOP)
+    authenticator(page)
+    join(page, crowded.invite(Role.ADMIN))
+    page.goto(crowded.customer_link(crowded.account))
+    page.locator("form[data-code] button").click()
+    page.wait_for_url(f"{crowded.url}/me")
+    state = page.context.storage_state()
+    paths = full_paths(crowded) | {"me": "/me", "me-uses": "/me/uses", "me-enter": "/me/enter"}
+    weights = {
+        name: load(browser, crowded.url + path, state).sent_bytes for name, path in paths.items()
+    }
+    assert min(weights.values()) > 10_000, "what the page is made of was not counted"
+    assert {name: weight for name, weight in weights.items() if weight > BYTES_MAX} == {}
 
 
 def follow(

@@ -118,6 +118,10 @@ def getting_in(tourist: Tourist, busy: Busy) -> Iterator[str]:
 
 
 def full(tourist: Tourist, busy: Busy) -> Iterator[str]:
+    yield from walk(tourist, full_paths(busy))
+
+
+def full_paths(busy: Busy) -> dict[str, str]:
     """An admin's pages where something is on each."""
     house = busy.house
     shop = f"/console/merchants/{house.merchant}"
@@ -127,47 +131,44 @@ def full(tourist: Tourist, busy: Busy) -> Iterator[str]:
             for table, of in (("webhook", "webhooks"), ("delivery", "webhook_deliveries"))
         }
         denied, paid = (
-            AttemptId(conn.execute(query).fetchall()[0][0])
+            AttemptId(conn.execute(query, (busy.till.terminal.raw,)).fetchall()[0][0])
             for query in (
-                "SELECT attempt_id FROM attempts WHERE denial IS NOT NULL LIMIT 1",
+                "SELECT attempt_id FROM attempts WHERE denial IS NOT NULL AND terminal_id = %s",
                 "SELECT attempt_id FROM transfers JOIN attempts ON attempt_id = transfer_id"
-                " WHERE kind = 'payment' LIMIT 1",
+                " WHERE kind = 'payment' AND terminal_id = %s",
             )
         )
     hook = f"{shop}/webhooks/{WebhookId(ids['webhook'])}"
-    yield from walk(
-        tourist,
-        {
-            "webhook-wrong": f"{hook}?state=x",
-            "overview": "/console",
-            "attempts": "/console/attempts",
-            "attempt-denied": f"/console/attempts/{denied}",
-            "attempt-approved": f"/console/attempts/{paid}",
-            "accounts": "/console/accounts",
-            "account": f"/console/accounts/{busy.account}",
-            "merchants": "/console/merchants",
-            "merchant": shop,
-            "payment-held": f"{shop}/payments/{busy.held.intent}",
-            "payment-paid": f"{shop}/payments/{busy.paid.intent}",
-            "payment-of-attempt": f"{shop}/payments/{paid}",
-            "webhooks": f"{shop}/webhooks",
-            "webhook": hook,
-            "delivery": f"{hook}/{DeliveryId(ids['delivery'])}",
-            "doors": "/console/doors",
-            "door": f"/console/doors/{house.door}?account={busy.account}&direction=in",
-            "grant": f"/console/places/{house.door}/grants/{busy.account}",
-            "terminals": "/console/terminals",
-            "terminal": f"/console/terminals/{busy.till.terminal}",
-            "terminal-door": f"/console/terminals/{busy.gate.terminal}",
-            "terminal-new": "/console/terminals/new",
-            "policies": "/console/policies",
-            "policy-new": "/console/policies/new",
-            "calibration": "/console/calibration",
-            "liveness-none": "/console/liveness",
-            "audit": "/console/audit",
-            "operators": "/console/operators",
-        },
-    )
+    return {
+        "webhook-wrong": f"{hook}?state=x",
+        "overview": "/console",
+        "attempts": "/console/attempts",
+        "attempt-denied": f"/console/attempts/{denied}",
+        "attempt-approved": f"/console/attempts/{paid}",
+        "accounts": "/console/accounts",
+        "account": f"/console/accounts/{busy.account}",
+        "merchants": "/console/merchants",
+        "merchant": shop,
+        "payment-held": f"{shop}/payments/{busy.held.intent}",
+        "payment-paid": f"{shop}/payments/{busy.paid.intent}",
+        "payment-of-attempt": f"{shop}/payments/{paid}",
+        "webhooks": f"{shop}/webhooks",
+        "webhook": hook,
+        "delivery": f"{hook}/{DeliveryId(ids['delivery'])}",
+        "doors": "/console/doors",
+        "door": f"/console/doors/{house.door}?account={busy.account}&direction=in",
+        "grant": f"/console/places/{house.door}/grants/{busy.account}",
+        "terminals": "/console/terminals",
+        "terminal": f"/console/terminals/{busy.till.terminal}",
+        "terminal-door": f"/console/terminals/{busy.gate.terminal}",
+        "terminal-new": "/console/terminals/new",
+        "policies": "/console/policies",
+        "policy-new": "/console/policies/new",
+        "calibration": "/console/calibration",
+        "liveness-none": "/console/liveness",
+        "audit": "/console/audit",
+        "operators": "/console/operators",
+    }
 
 
 def states(tourist: Tourist, busy: Busy) -> Iterator[str]:
