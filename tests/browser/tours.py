@@ -140,7 +140,6 @@ def full_paths(busy: Busy) -> dict[str, str]:
         )
     hook = f"{shop}/webhooks/{WebhookId(ids['webhook'])}"
     return {
-        "webhook-wrong": f"{hook}?state=x",
         "overview": "/console",
         "attempts": "/console/attempts",
         "attempt-denied": f"/console/attempts/{denied}",
@@ -184,6 +183,7 @@ def states(tourist: Tourist, busy: Busy) -> Iterator[str]:
             "account-not-confirmed": f"/console/accounts/{busy.account}?not_confirmed=1",
             "merchant-none": f"{shop}?state=voided",
             "merchant-wrong": f"{shop}?state=x",
+            "webhook-wrong": f"{full_paths(busy)['webhook']}?state=x",
             "door-wrong": f"/console/doors/{house.door}?account={AccountId(bytes(16))}",
             "terminals-none": "/console/terminals?health=revoked&kind=atm",
             "terminals-wrong": "/console/terminals?health=fine",
