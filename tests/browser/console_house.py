@@ -20,12 +20,14 @@ from service.operators.people import OperatorId, Role
 from service.operators.proposals import ProposalId
 from service.passkeys import RelyingParty
 from service.payments.rules import Intent, NewIntent
+from service.terminals import standing
 from service.verification.policy import Policy, default_policy
 from service.webhooks import store as webhooks
 from service.webhooks.outbox import EventKind
 from service.webhooks.sender import Outcome, Try
 from tests.ceremony.house import CURRENCY, Device, House, enrol, entry, payment, probe
 from tests.ceremony.test_door_events import records, send
+from wire.bundle import DoorBeat
 from wire.ids import AccountId, MerchantId
 from wire.messages import TerminalKind
 from wire.money import Money
@@ -137,6 +139,23 @@ class Busy(Site):
         assert send(self.gate, told, 0, len(told)).status_code == 200
         house.operations.add_door(LONG)
         self.gate.attempt(entry(house), probe(1))
+        self.beat()
+
+    def beat(self) -> None:
+        """Of a door without a picture, by a wrong clock."""
+        beat = DoorBeat(
+            terminal=self.gate.terminal,
+            nonce=bytes(32),
+            at_ms=self.house.clock() - 200_000,
+            bundle=0,
+            sequence=7,
+            head=bytes(32),
+            waiting=3,
+            camera=False,
+            lock=True,
+        )
+        with self.house.database.transaction() as conn:
+            standing.keep_beat(conn, beat, now_ms=self.house.clock())
 
     def propose_policy(self, operator: OperatorId) -> ProposalId:
         """That the least payment takes a PIN, too."""

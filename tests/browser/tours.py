@@ -14,6 +14,7 @@ from unittest.mock import patch
 
 from playwright.sync_api import Page
 
+from access.lockout import Lockout
 from service.customers import acts
 from service.db import Database
 from service.errors import Unavailable
@@ -268,7 +269,7 @@ def _accounts(tourist: Tourist, busy: Busy) -> Iterator[str]:
     acts.of(house.operations).pause(paused)
     house.operations.erase_account(erased)
     locked = enrol(house, 14)
-    for _ in range(5):
+    for _ in range(Lockout().failures * 2 + 1):
         busy.till.attempt(payment(house), probe(1, claim="card:14"))
     waiting, _ = house.operations.add_terminal(TerminalKind.ENROLMENT, LONG)
     revoked = house.add_terminal(TerminalKind.ENROLMENT).terminal
