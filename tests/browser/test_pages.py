@@ -17,7 +17,7 @@ from service.db import Database
 from service.operators.people import Role
 from tests.browser import tours
 from tests.browser.cold import crowd, load
-from tests.browser.conftest import DESKTOP, Authenticator, PageAt, each_view
+from tests.browser.conftest import DESKTOP, PHONE, Authenticator, PageAt, each_view
 from tests.browser.console_house import Busy, Site, join
 from tests.browser.keyboard import Keyboard
 from tests.browser.pictures import look
@@ -135,6 +135,24 @@ def test_every_page_and_state(
         wrong += follow(tour(tourist, busy), tourist, axe, language)
     assert not wrong, "\n".join(wrong)
     assert not seen.missed()
+
+
+def test_full_pages_in_the_dark(
+    database: Database,
+    serve: Callable[..., str],
+    page_at: PageAt,
+    axe: Callable[[Page], None],
+    authenticator: Authenticator,
+    tmp_path: Path,
+) -> None:
+    busy = Busy.open(House(database), serve)
+    page, wrong = page_at(PHONE, color_scheme="dark"), list[str]()
+    authenticator(page)
+    tourist = Tourist(page, busy, tmp_path)
+    for tour in (tours.getting_in, tours.full, tours.own):
+        for name in tour(tourist, busy):
+            wrong += look(page, f"{name}-dark", axe)
+    assert not wrong, "\n".join(wrong)
 
 
 @each_view
