@@ -35,6 +35,7 @@ from service.audit import log
 from service.audit.notes import verifier_key
 from service.audit.verify import AuditError, VerifierKey, verify_log
 from service.clock import unix_ms
+from service.customers import acts as customers
 from service.ledger.check import check
 from service.operators import staff
 from service.operators.people import Role
@@ -125,6 +126,7 @@ class Shop:
     merchant: MerchantId = field(init=False)
     door: DoorId = field(init=False)
     terminals: list[Terminal] = field(default_factory=list)
+    customers: list[AccountId] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         operations = self.stage.house.operations
@@ -181,8 +183,7 @@ class Shop:
                 if running.cashier_url:
                     cashier = "own camera cashier" if own else "cashier"
                     links.append((f"kiosk: {cashier}", running.cashier_url))
-            links.append(("console", self._invite()))
-            yield links
+            yield links + self.pages()
 
     def _open(self, folder: str) -> Terminal:
         terminal = Terminal.open(self.home / folder, self.transport, self.engine)
@@ -194,9 +195,15 @@ class Shop:
         self.stage.house.operations.top_up(account, START_MONEY)
         self.grant(account, "always")
 
-    def _invite(self) -> str:
-        _, code = staff.of(self.stage.house.operations).add_operator("Demo", {Role.ADMIN})
-        return f"http://localhost:{self.stage.port}/console/join/{code}"
+    def pages(self) -> list[tuple[str, str]]:
+        """Ways into the console, and to the own page of whoever enrolled first; each works once."""
+        operations, origin = self.stage.house.operations, f"http://localhost:{self.stage.port}"
+        _, code = staff.of(operations).add_operator("Demo", {Role.ADMIN})
+        own = customers.of(operations).make_link(self.customers[0])
+        return [
+            ("console", f"{origin}/console/join/{code}"),
+            ("my face", f"{origin}/me/enter#{own}"),
+        ]
 
     def payment(self, amount_minor: int, order: str) -> PaymentContext:
         return PaymentContext(
@@ -302,6 +309,7 @@ class MainJob:
             self._enrol(station, portrait, claim)
             for portrait, claim in ((one, "card:0001"), (two, "card:0002"))
         ]
+        self.shop.customers.extend(accounts)
         for account in accounts:
             self.shop.stage.house.operations.top_up(account, START_MONEY)
         results: dict[str, object] = {

@@ -206,5 +206,5 @@ def _visits(from_ms: int, draws: random.Random) -> Iterator[int]:
     """Unix times within 24 hours, in order."""
     first_hour = from_ms // HOUR_MS
     for hour in range(first_hour, first_hour + 24):
-        begins = [draws.randrange(HOUR_MS) for _ in range(VISITS[hour % 24])]
-        yield from (hour * HOUR_MS + each for each in sorted(begins) if each > 60_000)
+        begins = sorted(draws.randrange(HOUR_MS) for _ in range(VISITS[hour % 24]))
+        yield from (hour * HOUR_MS + each for each in begins)

@@ -95,7 +95,9 @@ def translator(package: str, language: str) -> dict[str, Callable[..., str]]:
         return format_datetime(at, "medium", locale=locale)
 
     def ago(at_ms: int, now_ms: int) -> str:
-        return format_timedelta((at_ms - now_ms) // 1000, add_direction=True, locale=locale)
+        # What is of this very moment would be "in 0 seconds".
+        seconds = max((now_ms - at_ms) // 1000, 1)
+        return format_timedelta(-seconds, add_direction=True, locale=locale)
 
     return {
         "_": say,

@@ -8,7 +8,6 @@ from service.console import charts
 from service.console.fields import ROWS, Filters, after, parsed
 from service.console.frame import ANYBODY, go, merchant_only, operations, page, show
 from service.operators import door_records, records, terminal_health
-from service.operators import overview as reads
 from service.operators.pages import FIRST
 from service.operators.people import Role
 from service.operators.records import Wanted
@@ -42,6 +41,7 @@ def terminals() -> Response:
         kinds=[kind.name.lower() for kind in TerminalKind],
         healths=list(Health),
         sites=sites,
+        now_ms=now_ms,
     )
 
 
@@ -50,13 +50,15 @@ def terminal(terminal: str) -> Response:
     acts, wanted = operations(), parsed(TerminalId, terminal)
     with acts.database.transaction() as conn:
         found = records.find_terminal(conn, wanted, merchant=merchant_only())
-        seen_at_ms, counter = reads.terminal_seen(conn, wanted)
+        health = terminal_health.find_health(
+            conn, wanted, merchant=merchant_only(), now_ms=acts.clock()
+        )
         newest = records.list_attempts(
             conn, Wanted(terminal=wanted, merchant=merchant_only()), after=FIRST, limit=10
         )
-    if found is None:
+    if found is None or health is None:
         abort(404)
-    return show("terminal.html", found=found, seen_at_ms=seen_at_ms, counter=counter, newest=newest)
+    return show("terminal.html", found=found, health=health, newest=newest, now_ms=acts.clock())
 
 
 @page("/terminals/new", LOOKS_AFTER_TERMINALS)

@@ -215,8 +215,14 @@ def list_zones(conn: Connection[Row], *, after: Cursor, limit: int) -> Page[Zone
     return page(conn, query, {}, after=after, limit=limit, read=_zone)
 
 
-def list_health(conn: Connection[Row], *, limit: int = HEALTH_MAX) -> list[DoorHealth]:
-    """Every registered terminal of a door that was not revoked, by the door's name."""
+def list_health(
+    conn: Connection[Row],
+    *,
+    terminals: Sequence[TerminalId] | None = None,
+    limit: int = HEALTH_MAX,
+) -> list[DoorHealth]:
+    """Every registered terminal of a door that was not revoked, by the door's name; of
+    ``terminals`` alone where some are named."""
     rows = conn.execute(
         """SELECT t.terminal_id, t.door_id, d.name, d.failure, z.offline_ms,
             (SELECT count(*) FROM alarms a WHERE a.terminal_id = t.terminal_id
@@ -227,8 +233,12 @@ def list_health(conn: Connection[Row], *, limit: int = HEALTH_MAX) -> list[DoorH
         LEFT JOIN door_bundles issued
             ON issued.terminal_id = t.terminal_id AND issued.number = b.bundle
         WHERE t.public_key IS NOT NULL AND t.revoked_at_ms IS NULL
-        ORDER BY d.name, t.terminal_id LIMIT %s""",
-        (limit,),
+        AND (%(terminals)s::bytea[] IS NULL OR t.terminal_id = ANY(%(terminals)s))
+        ORDER BY d.name, t.terminal_id LIMIT %(limit)s""",
+        {
+            "terminals": None if terminals is None else [each.raw for each in terminals],
+            "limit": limit,
+        },
     ).fetchall()
     return [
         DoorHealth(

@@ -6,14 +6,13 @@ on an index; ``merchant`` narrows it to what is that merchant's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from psycopg import Connection
 
 from service.db import Row
 from service.enrolment import accounts
+from service.operators import terminal_health
 from service.operators.records import AttemptRecord
 from wire import envelope
 from wire.denial import Denial
@@ -22,7 +21,6 @@ from wire.messages import Completion, Context, Decision
 
 HOUR_MS = 3600 * 1000
 DAY_MS = 24 * HOUR_MS
-SILENT_MS = 10 * 60 * 1000
 REASONS_SHOWN = 8
 
 
@@ -93,20 +91,12 @@ def today(conn: Connection[Row], *, merchant: MerchantId | None, now_ms: int) ->
         denials=tuple((Denial(text), number) for text, number in denials),
         half_ms=half_ms,
         most_ms=most_ms,
-        silent=tuple(_silent(conn, wanted)),
+        silent=tuple(
+            terminal_health.list_silent(
+                conn, merchant=merchant, from_ms=end - DAY_MS, now_ms=now_ms
+            )
+        ),
     )
-
-
-def _silent(conn: Connection[Row], wanted: Mapping[str, Any]) -> list[tuple[TerminalId, str, int]]:
-    """Terminals that worked today and have not been heard of for a while."""
-    rows = conn.execute(
-        f"""SELECT terminal_id, name, tokens_at_ms FROM terminals
-        WHERE revoked_at_ms IS NULL AND tokens_at_ms BETWEEN %(from)s AND %(now)s - {SILENT_MS}
-        AND (%(merchant)s::bytea IS NULL OR merchant_id = %(merchant)s)
-        ORDER BY tokens_at_ms DESC LIMIT 20""",  # noqa: S608
-        wanted,
-    ).fetchall()
-    return [(TerminalId(raw), name, at_ms) for raw, name, at_ms in rows]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,14 +183,6 @@ def find_consent(conn: Connection[Row], account: AccountId) -> Consent | None:
         erasure=bytes(row[7]).hex() if row[7] else None,
         references=accounts.list_references(conn, account),
     )
-
-
-def terminal_seen(conn: Connection[Row], terminal: TerminalId) -> tuple[int, int]:
-    """When it last asked for a challenge (0: never), and its counter."""
-    row = conn.execute(
-        "SELECT tokens_at_ms, counter FROM terminals WHERE terminal_id = %s", (terminal.raw,)
-    ).fetchone()
-    return (int(row[0]), int(row[1])) if row else (0, 0)
 
 
 def last_contexts(conn: Connection[Row], *, limit: int) -> list[tuple[Context, bool]]:

@@ -1,21 +1,28 @@
-"""How terminals are, by what the service itself knows of them: when each last asked or decided.
+"""How terminals are: when each last asked or decided, and what a door's terminal said of itself.
 
-Guarantees: ``merchant`` narrows everything to that merchant's terminals; no key, code or camera is
-among the columns; what is read of attempts is each terminal's newest, by its index.
+Guarantees: ``merchant`` narrows everything to that merchant's terminals; no key or code is among
+the columns; what is read of attempts is each terminal's newest, by its index. What of a door's beat
+is wrong says :mod:`service.terminals.health`, here as in metrics and ``countenance door status``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from psycopg import Connection
 
 from service.db import Row
-from service.operators.overview import SILENT_MS
+from service.operators import door_records
 from service.operators.pages import Cursor, Page, page
+from service.terminals import health as doors
+from service.terminals.health import DoorHealth
 from wire.ids import MerchantId, TerminalId
 from wire.messages import TerminalKind
+
+SILENT_MS = 10 * 60 * 1000
+"""Of terminals that ask only when somebody comes; doors beat, and are silent much sooner."""
 
 
 class Health(StrEnum):
@@ -31,8 +38,9 @@ class Health(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TerminalHealth:
-    """``seen_at_ms``: when it last asked for a challenge, 0 for never; ``attempt_at_ms``: its
-    newest decision, None without any; ``alarms`` wait for somebody to look after them."""
+    """``seen_at_ms``: when it last asked for a challenge or beat, 0 for never; ``attempt_at_ms``:
+    its newest decision, None without any; ``alarms`` wait for somebody to look after them;
+    ``door``: what the terminal of a door said, None of others and until it is registered."""
 
     terminal: TerminalId
     kind: str
@@ -42,16 +50,26 @@ class TerminalHealth:
     seen_at_ms: int
     attempt_at_ms: int | None
     alarms: int
+    counter: int
     created_at_ms: int
+    door: DoorHealth | None = None
 
 
+_TERMINALS = """terminals LEFT JOIN
+    (SELECT terminal_id, at_ms AS beat_at_ms FROM door_beats) beats USING (terminal_id)"""
+_SEEN = "greatest(tokens_at_ms, beat_at_ms)"
 _HEALTH = f"""CASE WHEN revoked_at_ms IS NOT NULL THEN '{Health.REVOKED}'
     WHEN registered_at_ms IS NULL AND code_expires_at_ms > %(now)s THEN '{Health.WAITING}'
     WHEN registered_at_ms IS NULL THEN '{Health.LAPSED}'
-    WHEN tokens_at_ms = 0 THEN '{Health.IDLE}'
-    WHEN tokens_at_ms > %(now)s - {SILENT_MS} THEN '{Health.HEARD}'
+    WHEN {_SEEN} = 0 THEN '{Health.IDLE}'
+    WHEN beat_at_ms >= %(now)s - {doors.SILENT_MS} THEN '{Health.HEARD}'
+    WHEN beat_at_ms IS NULL AND tokens_at_ms > %(now)s - {SILENT_MS} THEN '{Health.HEARD}'
     ELSE '{Health.SILENT}' END"""
 _OURS = "(%(merchant)s::bytea IS NULL OR merchant_id = %(merchant)s)"
+_COLUMNS = """created_at_ms, terminal_id, kind, name, site, health, seen_at_ms,
+    (SELECT max(decided_at_ms) FROM attempts a WHERE a.terminal_id = t.terminal_id),
+    (SELECT count(*) FROM alarms a WHERE a.terminal_id = t.terminal_id
+        AND acknowledged_at_ms IS NULL), counter"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +86,8 @@ def list_health(
     conn: Connection[Row], sought: Sought, *, after: Cursor, limit: int, now_ms: int
 ) -> Page[TerminalHealth]:
     """Those that were added last come first."""
-    query = f"""SELECT created_at_ms, terminal_id, kind, name, site, health, tokens_at_ms,
-        (SELECT max(decided_at_ms) FROM attempts a WHERE a.terminal_id = t.terminal_id),
-        (SELECT count(*) FROM alarms a WHERE a.terminal_id = t.terminal_id
-            AND acknowledged_at_ms IS NULL)
-        FROM (SELECT *, {_HEALTH} AS health FROM terminals WHERE {_OURS}
+    query = f"""SELECT {_COLUMNS}
+        FROM (SELECT *, {_HEALTH} AS health, {_SEEN} AS seen_at_ms FROM {_TERMINALS} WHERE {_OURS}
             AND (%(kind)s::smallint IS NULL OR kind = %(kind)s)
             AND (%(site)s::text IS NULL OR site = %(site)s)) t
         WHERE (%(health)s::text IS NULL OR health = %(health)s)
@@ -85,11 +100,45 @@ def list_health(
         "health": sought.health,
         "now": now_ms,
     }
-    return page(conn, query, wanted, after=after, limit=limit, read=_read)
+    found = page(conn, query, wanted, after=after, limit=limit, read=_read)
+    return replace(found, items=_with_doors(conn, found.items))
+
+
+def find_health(
+    conn: Connection[Row], terminal: TerminalId, *, merchant: MerchantId | None, now_ms: int
+) -> TerminalHealth | None:
+    row = conn.execute(
+        f"""SELECT {_COLUMNS}
+        FROM (SELECT *, {_HEALTH} AS health, {_SEEN} AS seen_at_ms FROM {_TERMINALS} WHERE {_OURS}
+            AND terminal_id = %(terminal)s) t""",  # noqa: S608
+        {"merchant": merchant.raw if merchant else None, "terminal": terminal.raw, "now": now_ms},
+    ).fetchone()
+    return _with_doors(conn, [_read(row)])[0] if row else None
+
+
+def list_silent(
+    conn: Connection[Row], *, merchant: MerchantId | None, from_ms: int, now_ms: int
+) -> list[tuple[TerminalId, str, int]]:
+    """Terminals that were heard of since ``from_ms``, but not for a while: id, name, and when."""
+    rows = conn.execute(
+        f"""SELECT terminal_id, name, {_SEEN} AS seen_at_ms FROM {_TERMINALS}
+        WHERE {_HEALTH} = '{Health.SILENT}' AND {_SEEN} >= %(from)s AND {_OURS}
+        ORDER BY seen_at_ms DESC LIMIT 20""",  # noqa: S608
+        {"merchant": merchant.raw if merchant else None, "from": from_ms, "now": now_ms},
+    ).fetchall()
+    return [(TerminalId(raw), name, at_ms) for raw, name, at_ms in rows]
+
+
+def _with_doors(conn: Connection[Row], items: Sequence[TerminalHealth]) -> Sequence[TerminalHealth]:
+    of_doors = [each.terminal for each in items if each.kind == "door"]
+    if not of_doors:
+        return items
+    found = {each.terminal: each for each in door_records.list_health(conn, terminals=of_doors)}
+    return [replace(each, door=found.get(each.terminal)) for each in items]
 
 
 def _read(row: Row) -> TerminalHealth:
-    created_at_ms, raw, kind, name, site, health, seen_at_ms, attempt_at_ms, alarms = row
+    created_at_ms, raw, kind, name, site, health, seen_at_ms, attempt_at_ms, alarms, counter = row
     return TerminalHealth(
         terminal=TerminalId(raw),
         kind=TerminalKind(kind).name.lower(),
@@ -99,6 +148,7 @@ def _read(row: Row) -> TerminalHealth:
         seen_at_ms=seen_at_ms,
         attempt_at_ms=attempt_at_ms,
         alarms=alarms,
+        counter=counter,
         created_at_ms=created_at_ms,
     )
 
@@ -108,7 +158,7 @@ def count_health(
 ) -> dict[Health, int]:
     """How many terminals are how; all kinds of health are there."""
     rows = conn.execute(
-        f"SELECT {_HEALTH}, count(*) FROM terminals WHERE {_OURS} GROUP BY 1",  # noqa: S608
+        f"SELECT {_HEALTH}, count(*) FROM {_TERMINALS} WHERE {_OURS} GROUP BY 1",  # noqa: S608
         {"merchant": merchant.raw if merchant else None, "now": now_ms},
     ).fetchall()
     counted = {Health(name): number for name, number in rows}

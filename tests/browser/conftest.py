@@ -27,6 +27,9 @@ __all__ = ["database", "server", "template", "url"]
 
 HEIGHTS = {1280: 800, 390: 844}
 DESKTOP, PHONE = HEIGHTS
+each_view = pytest.mark.parametrize(
+    ("width", "language"), [(DESKTOP, "en"), (PHONE, "en"), (PHONE, "zh")]
+)
 WAIT_MS = 15_000
 ARGUMENTS = (
     "--no-sandbox",

@@ -12,19 +12,17 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from service.access import places
 from service.db import Database
 from service.operators import people
 from service.operators.people import Role
 from service.verification.policy import default_policy
-from tests.browser.conftest import DESKTOP, PHONE, Authenticator, PageAt
+from tests.browser.conftest import Authenticator, PageAt, each_view
 from tests.browser.console_house import LONG, RIGHT_TO_LEFT, Busy
 from tests.browser.keyboard import Keyboard
-from tests.browser.test_console_pages import look
-from tests.ceremony.house import House
+from tests.browser.pictures import look
+from tests.ceremony.house import House, enrol
 from wire.ids import MerchantId
-
-VIEWS = [(DESKTOP, "en"), (PHONE, "en"), (PHONE, "zh")]
-each_view = pytest.mark.parametrize(("width", "language"), VIEWS)
 
 
 @pytest.fixture
@@ -97,6 +95,45 @@ def test_sign_in(flows: Flows, width: int, language: str) -> None:
 
 
 @each_view
+def test_an_operator_is_invited_loses_the_device_and_is_disabled(
+    flows: Flows, width: int, language: str
+) -> None:
+    keyboard = flows.enter(width, language, Role.ADMIN)
+    page = keyboard.page
+    keyboard.go("nav a[href='/console/operators']")
+    keyboard.write("input[name=name]", RIGHT_TO_LEFT)
+    keyboard.press("input[value=auditor]", "Space")
+    keyboard.go("form[action='/console/operators'] button")
+    link = page.locator(".note.good code").inner_text()
+
+    lost, other = (Keyboard(flows.page_at(width, language=language)) for _ in range(2))
+    flows.authenticator(lost.page)
+    lost.page.goto(link)
+    lost.go("main form button")
+    lost.go("[data-passkey=create] button")
+    kept = lost.page.locator(".codes code").first.inner_text()
+
+    flows.authenticator(other.page)
+    other.page.goto(f"{flows.busy.url}/console/sign-in")
+    other.press("details summary")
+    other.write("input[name=code]", kept)
+    other.go("input[name=code]")
+    other.go("[data-passkey=create] button")
+    assert kept not in other.page.locator(".codes").inner_text()
+    other.go("main a.button.primary")
+    other.go("[data-passkey=get] button")
+    other.page.wait_for_url(re.compile(r"/console$"))
+    flows.check(other.page, "auditor", language)
+
+    row = page.locator("tr", has_text=RIGHT_TO_LEFT)
+    action = row.locator("form[action$=disable]").get_attribute("action")
+    keyboard.go(f"form[action='{action}'] button")
+    expect(row.locator(".tag.bad")).to_be_visible()
+    other.go("nav a[href='/console/attempts']")
+    assert "/console/sign-in" in other.page.url
+
+
+@each_view
 def test_refund(flows: Flows, width: int, language: str) -> None:
     merchant = flows.busy.house.merchant
     keyboard = flows.enter(width, language, Role.MERCHANT, merchant=merchant)
@@ -144,6 +181,45 @@ def test_a_policy_change_takes_two(flows: Flows, width: int, language: str) -> N
     second.page.wait_for_url(f"{flows.busy.url}/console/policies")
     expect(second.page.locator("h1")).to_contain_text("2")
     flows.check(second.page, "policies", language)
+
+
+@each_view
+def test_doors(flows: Flows, width: int, language: str) -> None:
+    """The page changes by itself; a lockdown ends, and somebody is let in on Monday mornings."""
+    house, door = flows.busy.house, flows.busy.house.door
+    account = enrol(house, 9)
+    keyboard = flows.enter(width, language, Role.ADMIN)
+    page = keyboard.page
+    keyboard.go("nav a[href='/console/doors']")
+    assert page.locator("h2 .tag.bad").count() == 0
+    flows.busy.lock_down()
+    expect(page.locator("h2 .tag.bad")).to_be_visible()
+    keyboard.press("section details.act summary")
+    flows.check(page, "locked-down", language)
+    keyboard.go("section details.act button[value=normal]")
+    expect(page.locator("h2 .tag.bad")).to_have_count(0)
+    alarms = page.locator(".alarms li").count()
+    keyboard.go(".alarms form button")
+    expect(page.locator(".alarms li")).to_have_count(alarms - 1)
+
+    keyboard.go(f"a[href='/console/doors/{door}']")
+    keyboard.press("details.act summary")
+    keyboard.write("details.act input[name=account]", str(account))
+    keyboard.go("details.act button")
+    for field, time in (("from", "0915AM"), ("until", "1130AM")):
+        keyboard.to(f"input[name=Mon-0-{field}]")
+        page.keyboard.type(time)
+    flows.check(page, "week", language)
+    keyboard.go("form.week button")
+    page.wait_for_url(f"{flows.busy.url}/console/doors/{door}")
+    with house.database.transaction() as conn:
+        kept = places.find_grant(conn, account, door)
+    assert kept is not None
+    assert str(kept.schedule) == "Mon 09:15-11:30"
+    keyboard.write("input[name=account][required]", str(account))
+    keyboard.go("input[name=account][required]")
+    expect(page.locator(".note.bad")).to_be_visible()
+    flows.check(page, "outside-schedule", language)
 
 
 @each_view

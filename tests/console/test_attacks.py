@@ -22,7 +22,7 @@ from service.webhooks.outbox import EventKind
 from service.webhooks.sender import Outcome, Try
 from tests.ceremony.house import CURRENCY, House, enrol, probe
 from tests.console.test_roles import GUARDED, ROUTES, path_of
-from tests.console.visitor import Passkey, Visitor, text_of
+from tests.console.visitor import CROSS_SITE, Passkey, Visitor, text_of
 from tests.me import test_routes as own
 from tests.me.customer import Customer, link_of
 from wire.ids import MerchantId, TerminalId
@@ -36,12 +36,6 @@ FIELDS = (
     "refused", "ended", "order", "state", "kind", "site", "health", "at", "direction", "done",
     "not_confirmed", "erased", "language",
 )  # fmt: skip
-CROSS_SITE = [
-    {"Sec-Fetch-Site": "cross-site"},
-    {"Sec-Fetch-Site": "same-site"},
-    {"Origin": "https://evil.example"},
-    {"Origin": "null"},
-]
 
 
 @pytest.fixture

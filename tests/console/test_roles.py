@@ -9,7 +9,7 @@ from service.operators.people import OperatorId, Role
 from service.operators.proposals import ProposalId
 from service.webhooks.store import DeliveryId, WebhookId
 from tests.ceremony.house import House, enrol, payment, probe
-from tests.console.visitor import Visitor, text_of
+from tests.console.visitor import Visitor, each_forgery, text_of
 from wire.ids import AccountId, AlarmId, AttemptId, DoorId, MerchantId, PaymentIntentId, TerminalId
 from wire.messages import TerminalKind
 
@@ -141,19 +141,7 @@ def test_strangers_are_asked_to_sign_in(house: House) -> None:
         assert answer.headers["Location"].startswith("/console/sign-in"), route
 
 
-@pytest.mark.parametrize(
-    "forged",
-    [
-        {"data": {}},
-        {"data": {"form_token": "x"}},
-        {"data": {"form_token": "\u00e9"}},
-        {"headers": {"Sec-Fetch-Site": "cross-site"}},
-        {"headers": {"Sec-Fetch-Site": "same-site"}},
-        {"headers": {"Origin": "https://evil.example"}},
-        {"headers": {"Origin": "null"}},
-    ],
-    ids=str,
-)
+@each_forgery
 def test_forged_forms_do_nothing(house: House, forged: dict[str, dict[str, str]]) -> None:
     account = enrol(house, 1)
     visitor = Visitor.signed_in(house, Role.ADMIN)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from service.operators.overview import SILENT_MS
 from service.operators.people import Role
+from service.operators.terminal_health import SILENT_MS
 from service.terminals import registration
+from service.terminals.health import SILENT_MS as DOOR_SILENT_MS
+from tests.ceremony.devices import publish_easy
 from tests.ceremony.house import Device, House, enrol, entry, payment, probe
+from tests.ceremony.lone_door import LoneDoor
 from tests.ceremony.test_door_events import records, send
 from tests.console.visitor import Visitor, text_of
 from wire.ids import TerminalId
@@ -70,6 +74,32 @@ def test_alarms_stand_beside_their_terminal(house: House, admin: Visitor) -> Non
     told = [replace(each, event=DoorEventKind.FORCED) for each in records(1)]
     assert send(door, told, 0, 1).status_code == 200
     assert '<span class="tag bad">1</span>' in admin.get(PAGE).text
+
+
+def test_a_door_says_how_it_is(house: House, admin: Visitor, tmp_path: Path) -> None:
+    publish_easy(house)
+    door = LoneDoor(house, tmp_path / "door")
+    page = f"{PAGE}/{door.identity.terminal}"
+    assert "Beat none yet" in text_of(admin.get(page))
+    door.beat()
+    house.clock.now_ms += 3_000
+    for path in (PAGE, page):
+        shown = text_of(admin.get(path))
+        assert "Beat 3 seconds ago Lock answers Camera answers Clock +0.0 s Bundle" in shown
+        assert "Records waiting 0" in shown
+    assert healths(admin)["DOOR"] == "heard"
+    door.camera, door.skew_ms = False, -200_000
+    door.beat()
+    answer = admin.get(PAGE)
+    assert "Camera does not answer Clock -200.0 s" in text_of(answer)
+    assert '<span class="tag bad">-200.0 s</span>' in answer.text
+    house.clock.now_ms += DOOR_SILENT_MS + 1
+    shown = text_of(admin.get(PAGE))
+    assert "Beat 15 seconds ago" in shown
+    assert "Camera" not in shown
+    assert healths(admin)["DOOR"] == "silent"
+    assert "Which terminals went silent? DOOR" in text_of(admin.get("/console"))
+    door.stop()
 
 
 def code_in(shown: str) -> str:

@@ -12,6 +12,7 @@ from html import unescape
 from typing import Any
 
 import cbor2
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from flask.testing import FlaskClient
@@ -24,6 +25,21 @@ from tests.ceremony.house import House
 from wire.ids import MerchantId
 
 ORIGIN = "http://localhost"
+CROSS_SITE = (
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+)
+each_forgery = pytest.mark.parametrize(
+    "forged",
+    [
+        *({"data": data} for data in ({}, {"form_token": "x"}, {"form_token": "\u00e9"})),
+        *({"headers": headers} for headers in CROSS_SITE),
+    ],
+    ids=str,
+)
+"""Forms without this session's token, and those that another site's page sent."""
 PRESENT, VERIFIED, ATTESTED = 0x01, 0x04, 0x40
 
 

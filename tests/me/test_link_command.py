@@ -1,14 +1,16 @@
-"""``countenance account link`` as somebody at the counter uses it."""
+"""``countenance account link`` as somebody at the counter uses it, and the demo's own link."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from countenance.cli import main
+from countenance.demo import Shop
 from countenance.house import open_house
 from service.db import Database
 from tests.ceremony.house import House, enrol
@@ -50,3 +52,16 @@ def test_there_is_no_link_to_nobody() -> None:
     code, printed = run("account", "link", str(AccountId.new()))
     assert code == 1
     assert "#" not in printed
+
+
+def test_the_demo_prints_a_way_to_a_customers_page(house: House, tmp_path: Path) -> None:
+    stage = SimpleNamespace(house=house, port=8000, url="http://localhost:8000")
+    shop = Shop(stage, None, tmp_path)  # type: ignore[arg-type]
+    shop.customers.append(enrol(house, 1))
+    links = dict(shop.pages())
+    address, _, secret = links["my face"].partition("#")
+    assert address == "http://localhost:8000/me/enter"
+    customer = Customer.stranger(house)
+    assert customer.use(secret).headers["Location"] == "/me"
+    assert str(shop.customers[0]) in customer.get("/me").text
+    assert links["console"].startswith("http://localhost:8000/console/join/")

@@ -13,7 +13,7 @@ from service.me.frame import DECLARED
 from service.operators.people import Role
 from service.web import CONTENT_SECURITY_POLICY
 from tests.ceremony.house import House, enrol, payment, probe
-from tests.console.visitor import Visitor, text_of
+from tests.console.visitor import CROSS_SITE, Visitor, each_forgery, text_of
 from tests.me.customer import Customer, link_of
 from wire.ids import AttemptId
 from wire.messages import TerminalKind
@@ -102,19 +102,7 @@ def test_after_the_erasure_there_is_its_proof_and_no_more(house: House) -> None:
             assert answer.headers["Location"] == "/me", route
 
 
-@pytest.mark.parametrize(
-    "forged",
-    [
-        {"data": {}},
-        {"data": {"form_token": "x"}},
-        {"data": {"form_token": "\u00e9"}},
-        {"headers": {"Sec-Fetch-Site": "cross-site"}},
-        {"headers": {"Sec-Fetch-Site": "same-site"}},
-        {"headers": {"Origin": "https://evil.example"}},
-        {"headers": {"Origin": "null"}},
-    ],
-    ids=str,
-)
+@each_forgery
 def test_forged_forms_do_nothing(house: House, forged: dict[str, dict[str, str]]) -> None:
     customer = Customer.signed_in(house, enrol(house, 1))
     data = forged.get("data", {"form_token": customer.form_token()})
@@ -129,7 +117,7 @@ def test_forged_forms_do_nothing(house: House, forged: dict[str, dict[str, str]]
 
 def test_nobody_is_signed_in_by_another_site(house: House) -> None:
     code = link_of(house, enrol(house, 1))
-    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
+    for headers in CROSS_SITE:
         answer = house.client().post("/me/enter", data={"code": code}, headers=headers)
         assert answer.status_code == 400
     assert Customer.stranger(house).use(code).headers["Location"] == "/me"
