@@ -100,6 +100,7 @@ def test_what_others_publish_opens_nothing_of_ours(
     """The state, a kept one too, and all topics that we read: none makes an answer or an order."""
     door = ours()
     door.until(Link(True))
+    until(lambda: lock.commands == ["LOCK"], door.turn)
     door.got.clear()
     for topic in ("front/state", DISCOVERY + "/x", CONTACT):
         for payload in ("UNLOCK", "UNLOCKED", "OPEN", '{"state": "UNLOCKED"}'):
