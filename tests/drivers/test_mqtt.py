@@ -147,6 +147,7 @@ def test_a_broker_that_restarts(
 def test_a_lock_that_goes_offline_gets_nothing(lock: LockPeer, ours: Callable[..., Driven]) -> None:
     door = ours()
     door.until(Link(True))
+    until(lambda: lock.commands == ["LOCK"], door.turn)
     lock.says("front/available", "offline", retain=True)
     door.until(Link(False, Fault.NOT_CONNECTED))
     lock.commands.clear()
