@@ -300,11 +300,12 @@ def read_qr(page: Page) -> str:
     """What a camera reads from the square on the page."""
     picture = np.frombuffer(page.locator("figure.square").screenshot(), np.uint8)
     seen = cv2.imdecode(picture, cv2.IMREAD_COLOR)
-    for scale in (1, 2, 3):  # a camera moves until it reads
-        larger = cv2.resize(seen, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        text, *_ = cv2.QRCodeDetector().detectAndDecode(larger)
-        if text:
-            return str(text)
+    for scale in (1, 2, 3, 1.5, 2.5, 0.8):  # a camera moves until it reads
+        moved = cv2.resize(seen, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        for reader in (cv2.QRCodeDetectorAruco(), cv2.QRCodeDetector()):
+            text, *_ = reader.detectAndDecode(moved)
+            if text:
+                return str(text)
     return ""
 
 
