@@ -182,7 +182,9 @@ def join(page: Page, link: str) -> None:
     """By an invitation: makes a passkey, keeps the codes, signs in."""
     page.goto(link)
     page.locator("main form button").click()
+    page.wait_for_load_state()
     page.locator("[data-passkey=create] button").click()
     page.locator("main a.button.primary").click()
+    page.wait_for_load_state()
     page.locator("[data-passkey=get] button").click()
     page.wait_for_url(re.compile(r"/console(\?.*)?$"))

@@ -52,6 +52,7 @@ def test_from_the_link_to_the_erasure(
     press(page, "/me/passkeys")
     page.wait_for_url(re.compile("done=passkey"))
     press(page, "/me/sign-out")
+    page.wait_for_url(re.compile("/me/enter"))
     page.locator("[data-passkey=get] button").press("Enter")
     page.wait_for_url(f"{busy.url}/me")
 
