@@ -99,51 +99,18 @@ def make_celery(settings: Settings) -> Celery:
         worker_enable_remote_control=False,
         timezone="UTC",
         beat_schedule={
-            "expire": {
-                "task": "expire",
-                "schedule": EXPIRE_EVERY_S,
-                "options": {"expires": EXPIRE_EVERY_S},
-            },
-            "checkpoint": {
-                "task": "checkpoint",
-                "schedule": CHECKPOINT_EVERY_S,
-                "options": {"expires": CHECKPOINT_EVERY_S},
-            },
-            "check": {
-                "task": "check",
-                "schedule": CHECK_AT,
-                "options": {"expires": CHECK_TIME_MAX_S},
-            },
-            "settle": {
-                "task": "settle",
-                "schedule": SETTLE_EVERY_S,
-                "options": {"expires": SETTLE_EVERY_S},
-            },
-            "reconcile": {
-                "task": "reconcile",
-                "schedule": RECONCILE_AT,
-                "options": {"expires": RECONCILE_EXPIRES_S},
-            },
-            "webhooks": {
-                "task": "webhooks",
-                "schedule": WEBHOOKS_EVERY_S,
-                "options": {"expires": WEBHOOKS_EVERY_S},
-            },
-            "settlements": {
-                "task": "settlements",
-                "schedule": SETTLEMENTS_AT,
-                "options": {"expires": SETTLEMENTS_EXPIRES_S},
-            },
-            "forget": {
-                "task": "forget",
-                "schedule": FORGET_AT,
-                "options": {"expires": FORGET_TIME_MAX_S},
-            },
-            "population": {
-                "task": "population",
-                "schedule": POPULATION_AT,
-                "options": {"expires": POPULATION_EXPIRES_S},
-            },
+            task: {"task": task, "schedule": schedule, "options": {"expires": expires}}
+            for task, schedule, expires in (
+                ("expire", EXPIRE_EVERY_S, EXPIRE_EVERY_S),
+                ("checkpoint", CHECKPOINT_EVERY_S, CHECKPOINT_EVERY_S),
+                ("check", CHECK_AT, CHECK_TIME_MAX_S),
+                ("settle", SETTLE_EVERY_S, SETTLE_EVERY_S),
+                ("reconcile", RECONCILE_AT, RECONCILE_EXPIRES_S),
+                ("webhooks", WEBHOOKS_EVERY_S, WEBHOOKS_EVERY_S),
+                ("settlements", SETTLEMENTS_AT, SETTLEMENTS_EXPIRES_S),
+                ("forget", FORGET_AT, FORGET_TIME_MAX_S),
+                ("population", POPULATION_AT, POPULATION_EXPIRES_S),
+            )
         },
     )
     return app
