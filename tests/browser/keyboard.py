@@ -19,7 +19,7 @@ _CONTROLS = """() => [...document.querySelectorAll(
   .filter(each => each.checkVisibility({ visibilityProperty: true }) && !each.disabled)"""
 _BEGIN = """() => { window.reached = new Set(); document.querySelector("a, button").focus(); }"""
 # Notes where the focus is, and says what is wrong with how it looks (WCAG 2.2, 2.4.7 and 2.4.11).
-_NOTE = """() => {
+_NOTE = f"""() => {{
   const at = document.activeElement;
   if (at === document.body) return "end";
   const again = window.reached.has(at) && window.last !== at;
@@ -27,15 +27,15 @@ _NOTE = """() => {
   window.last = at;
   if (again) return "end";
   if (at.matches("details:not([open]) > summary")) return "closed";
-  const box = at.getClientRects()[0], look = getComputedStyle(at);
+  const box = at.getClientRects()[0];
   const x = (Math.max(box.left, 0) + Math.min(box.right, innerWidth)) / 2;
   const y = (Math.max(box.top, 0) + Math.min(box.bottom, innerHeight)) / 2;
   const seen = document.elementFromPoint(x, y);
   if (!seen || !(at.contains(seen) || seen.contains(at))) return "hidden: " + at.outerHTML;
-  if (look.outlineStyle === "none" || parseFloat(look.outlineWidth) < 2)
+  if (({_RING})() < {RING_PIXELS_MIN})
     return "without a ring: " + at.outerHTML;
   return "";
-}"""
+}}"""
 _LEFT = f"() => ({_CONTROLS})().filter(each => !window.reached.has(each)).map(e => e.outerHTML)"
 SHOWN = 120
 
