@@ -50,8 +50,9 @@ OPPOSITE = {
     Move.DOWN: Move.UP,
 }
 SETTLED = 0.6
-# How near to the pose of before the first move is looking ahead again: turn, nod and size.
-BACK_MAX = (0.08, 0.04, 0.13)
+# How near to the pose of before the first move is looking ahead again: turn, nod and size; a
+# face that still looks up does not resemble itself.
+BACK_MAX = (0.08, 0.025, 0.13)
 
 
 @dataclass(frozen=True, slots=True)
