@@ -10,8 +10,9 @@ part is, over g - 1, is the *nearness* 1 / d. A flat picture looks infinitely fa
 Sources: Irani and Anandan, Parallax geometry of pairs of points (1996); Fried et al.,
 Perspective-aware manipulation of portrait photos (2016), for what distance does to a face.
 
-Guarantees: it can only accuse. A face whose nearness is that of nobody who stands at a terminal
-is a flat picture.
+Guarantees: it can only accuse. A face whose nearness is that of nobody who stands at a terminal,
+and whose motion the fit explains, is a flat picture: where the flow of a living face is lost, much
+of it stays unexplained.
 
 Limits: a sheet that is bent like a tube swells, too, and so does a mask; they are not accused.
 """
@@ -49,6 +50,7 @@ LOOKS_MIN = 3
 # Three metres away, where the camera asks everybody to come closer anyway.
 FARTHEST = 50.0
 NEAREST = 6.0
+UNEXPLAINED_MAX = 0.006
 HEAD_HALF_WIDTH, HEAD_HALF_HEIGHT, HEAD_DEPTH, NOSE_HEIGHT = 1.35, 1.9, 1.15, 0.4
 
 
@@ -58,6 +60,7 @@ class ApproachTracker:
 
     _before: tuple[Pixels, Pose] | None = None
     _found: list[float] = field(default_factory=list)
+    _unexplained: list[float] = field(default_factory=list)
     _looked_ms: int = -LOOK_EVERY_MS
 
     def remember(self, pixels: Pixels, face: Face) -> None:
@@ -78,7 +81,9 @@ class ApproachTracker:
         growth = float(np.exp(pose.size - first.size))
         ahead = abs(pose.turn - first.turn) < TURN_MAX and abs(pose.nod - first.nod) < NOD_MAX
         if ahead and growth >= GROWTH_MIN:
-            self._found.append(find_bulge(before, view) / (growth - 1))
+            bulge, unexplained = find_bulge(before, view)
+            self._found.append(bulge / (growth - 1))
+            self._unexplained.append(unexplained)
 
     @property
     def nearness(self) -> float | None:
@@ -89,7 +94,8 @@ class ApproachTracker:
         nearness = self.nearness
         if nearness is None:
             return Cue(name="approach", score=0.5, outcome=Outcome.UNDECIDED)
-        outcome = Outcome.ATTACK if nearness < 1 / FARTHEST else Outcome.UNDECIDED
+        flat = nearness < 1 / FARTHEST and median(self._unexplained) <= UNEXPLAINED_MAX
+        outcome = Outcome.ATTACK if flat else Outcome.UNDECIDED
         score = float(np.clip(nearness * NEAREST, 0, 1))
         return Cue(name="approach", score=score, outcome=outcome)
 
@@ -99,10 +105,11 @@ def _look(pixels: Pixels, face: Face) -> tuple[Pixels, Pose] | None:
     return None if view is None or pose is None else (view, pose)
 
 
-def find_bulge(before: Pixels, now: Pixels) -> float:
-    """How much of an average head's heights the flow holds. Grey views as of ``grey_view``."""
-    solution, _ = fit(_design(), find_flow(before, now))
-    return float(solution[-1])
+def find_bulge(before: Pixels, now: Pixels) -> tuple[float, float]:
+    """How much of an average head's heights the flow holds, and the fit's mean error in eye
+    distances. Grey views as of ``grey_view``."""
+    solution, error = fit(_design(), find_flow(before, now))
+    return float(solution[-1]), error
 
 
 @cache

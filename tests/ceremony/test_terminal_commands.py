@@ -16,6 +16,7 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from countenance.cli import main
+from countenance.demo import VISITS_MAX
 from face_engine.engine import Engine
 from service.checkout import Checkout
 from service.clock import unix_ms
@@ -77,6 +78,14 @@ class Site:
         assert "Traceback" not in result.output
         return result
 
+    def visit(self, kind: str, *arguments: str, typed: str = "") -> Result:
+        """Until there is a decision, as a customer tries again who was taken for an attack."""
+        for _ in range(VISITS_MAX):
+            result = self.run(kind, *arguments, typed=typed)
+            if "a live person" not in result.output:
+                break
+        return result
+
     def register(self, kind: str, *more: str) -> None:
         camera = f"simulated:{self.photo}"
         result = self.run(
@@ -102,7 +111,7 @@ class Site:
 
     def enrol(self) -> AccountId:
         self.register("enrolment")
-        result = self.run("enrolment", "enrol", typed=f"y\ncard:1\n{PIN}\n{PIN}\n")
+        result = self.visit("enrolment", "enrol", typed=f"y\ncard:1\n{PIN}\n{PIN}\n")
         assert result.exit_code == 0, result.output
         with self.house.database.transaction() as conn:
             ((account, _, _),) = accounts.list_accounts(conn, limit=2)
@@ -156,25 +165,25 @@ def test_a_customer_enrols_pays_draws_cash_and_enters_by_the_commands(site: Site
     site.house.grant(account)
     for kind in ("store", "atm", "door"):
         site.register(kind)
-    paid = site.run("store", "pay", "12.50 EUR", "--order", "A-1", "--claim", "card:1", "--json")
+    paid = site.visit("store", "pay", "12.50 EUR", "--order", "A-1", "--claim", "card:1", "--json")
     assert paid.exit_code == 0, paid.output
     assert last_line(paid)["outcome"] == "approved"
     intent = site.ask_for(700)
-    taken = site.run("store", "take", str(intent), "--claim", "card:1", "--json")
+    taken = site.visit("store", "take", str(intent), "--claim", "card:1", "--json")
     assert taken.exit_code == 0, taken.output
     assert "7.00 EUR for order B-1" in taken.output
     assert site.run("store", "take", "--claim", "card:1").exit_code == 2
     assert site.run("store", "take", str(intent), "--claim", "card:1").exit_code == 1
     settings = site.homes / "atm" / "terminal.toml"
     settings.write_text(settings.read_text() + '[atm]\nnotes = {"50 EUR" = 2, "20 EUR" = 5}\n')
-    drawn = site.run("atm", "withdraw", "80 EUR", typed=f"card:1\n{PIN}\n")
+    drawn = site.visit("atm", "withdraw", "80 EUR", typed=f"card:1\n{PIN}\n")
     assert drawn.exit_code == 0, drawn.output
     assert PIN not in drawn.output
     assert "card:1" not in drawn.output
     report = site.run("atm", "atm", "report", "--json")
     assert report.exit_code == 0, report.output
     assert last_line(report)["notes_given"] == {"2000": 4}
-    entered = site.run("door", "enter", "--claim", "card:1")
+    entered = site.visit("door", "enter", "--claim", "card:1")
     assert entered.exit_code == 0, entered.output
     assert "strike released" in entered.output
     with site.house.database.transaction() as conn:
@@ -188,7 +197,7 @@ def test_another_person_is_denied_with_1(site: Site, stranger: Portrait, tmp_pat
     site.register("store")
     other = tmp_path / "other.png"
     cv2.imwrite(str(other), stranger[0])
-    result = site.run(
+    result = site.visit(
         "store", "pay", "1 EUR", "--order", "A-1", "--claim", "card:1",
         "--camera", f"simulated:{other}", "--json",
     )  # fmt: skip

@@ -7,13 +7,21 @@ import cv2
 import numpy as np
 import pytest
 
-from face_engine.types import Embedding, Face
+from face_engine.types import Embedding, Face, Pixels
+from liveness.approach import UNEXPLAINED_MAX, ApproachTracker, find_bulge
 from liveness.challenge import COLOUR_MS, Colour, Move, Plan, Step
 from liveness.flash import CORRELATION_MIN, DELAY_MS_MAX, FlashTracker, find_answer
 from liveness.injection import CLOCK_FRAMES, CLOCK_MS_MAX, InjectionTracker, clock_error_ms
-from liveness.motion import HELD_MS_MAX, REACTION_MS_MAX, MotionTracker
+from liveness.motion import (
+    DOWN_MIN,
+    HELD_MS_MAX,
+    REACTION_MS_MAX,
+    UP_MIN,
+    MotionTracker,
+    Pose,
+)
 from liveness.passive import FRAMES_MIN, PassiveTracker
-from liveness.relief import ATTACK_MAX, LIVE_MIN, ReliefTracker
+from liveness.relief import ATTACK_MAX, LIVE_MIN, UNIT_PX, ReliefTracker, grey_view
 from liveness.session import LivenessSession
 from liveness.texture import SIDE_PX, TextureTracker
 from liveness.types import Level, Observation, Outcome
@@ -222,6 +230,25 @@ def test_a_flat_picture_that_comes_closer_looks_infinitely_far(seed: int) -> Non
 
 def test_a_bent_sheet_that_comes_closer_is_nobody_to_accuse() -> None:
     assert outcome(check(CLOSER, Actor(depth=bent)), "approach") is UNDECIDED
+
+
+def wavy(view: Pixels, waves: float) -> Pixels:
+    """The view, shifted to and fro by 0.05 eye distances."""
+    y, x = np.mgrid[0 : view.shape[0], 0 : view.shape[1]].astype(np.float32)
+    shift = np.float32(0.05 * UNIT_PX) * np.sin(np.float32(waves) * (x + y)).astype(np.float32)
+    return cv2.remap(view, x + shift, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+
+
+def test_a_motion_that_no_fit_explains_accuses_nobody() -> None:
+    seen = Actor(depth=flat).observe(1_000)
+    view = grey_view(seen.pixels, seen.faces[0])
+    assert find_bulge(view, view)[1] <= UNEXPLAINED_MAX
+    assert find_bulge(view, wavy(view, 0.2))[1] > UNEXPLAINED_MAX
+    for unexplained, wanted in ((0.9, ATTACK), (1.1, UNDECIDED)):
+        tracker = ApproachTracker()
+        tracker._found = [0.0] * 3
+        tracker._unexplained = [unexplained * UNEXPLAINED_MAX] * 3
+        assert tracker.cue().outcome is wanted
 
 
 def test_without_coming_closer_the_approach_says_nothing() -> None:
@@ -607,6 +634,16 @@ def test_before_anything_is_asked_the_whole_picture_is_looked_at() -> None:
         session.observe(actor.observe(at_ms))
     session.observe(replace(actor.observe(1_500), faces=()))
     assert session.follow is None
+
+
+@pytest.mark.parametrize("move", [Move.UP, Move.DOWN])
+def test_who_still_looks_up_or_down_does_not_look_ahead(move: Move) -> None:
+    """His embedding differs by as much as another person's."""
+    tracker = MotionTracker(Plan((LEFT,)), baseline=Pose(0.0, 0.0, 4.0))
+    enough = -UP_MIN if move is Move.UP else DOWN_MIN
+    for part, ahead in ((0.4, True), (0.7, False), (0.95, False)):
+        tracker.poses.append((1_000, Pose(0.0, part * enough, 4.0)))
+        assert tracker.frontal is ahead
 
 
 def test_a_motion_tracker_needs_landmarks_that_span_a_frame() -> None:
