@@ -23,6 +23,7 @@ from service.desk import Desk, Limits
 from service.door_events import alarm_once, keep_events
 from service.errors import Unavailable
 from service.keys import KeyRing
+from service.operators import releases
 from service.stages import Refused, refused
 from service.terminals import standing
 from service.terminals import store as terminals
@@ -70,7 +71,7 @@ class DoorDesk(Desk):
         return kept if isinstance(kept, Refused) else envelope.sign(kept, self._keys.signing)
 
     def stand(self, raw: bytes) -> Signed[DoorStanding] | Refused:
-        """Takes how a door is, and says how its bundle stands."""
+        """Takes how a door is; says how its bundle stands, and what an operator wants of it."""
         try:
             unverified = envelope.parse(raw, DoorBeat)
         except WireError as error:
@@ -134,6 +135,7 @@ class DoorDesk(Desk):
             void=found.revoked is None,
             revoked=found.revoked or (),
             fail_safe=places.find_failure(conn, door) is Failure.SAFE,
+            release=releases.hand_over(conn, door, now_ms=now_ms),
         )
 
     def _look_at_records(

@@ -24,11 +24,12 @@ from service.audit.leaf import DoorRecordLeaf
 from service.db import Row
 from service.enrolment import accounts
 from service.keys import KeyRing
+from service.operators import releases
 from service.stages import Refused, refused
 from service.terminals.store import Terminal
 from service.verification.policy import Policy, Tier
 from wire.denial import Denial
-from wire.ids import AccountId, DoorId, EntryId, TerminalId
+from wire.ids import AccountId, AttemptId, DoorId, EntryId, ReleaseId, TerminalId
 from wire.messages import (
     DoorDecision,
     DoorEventKind,
@@ -154,7 +155,7 @@ class _Keeper:
         if decision is not None:
             self._count(record, decision, named)
         elif record.attempt is not None:
-            self._close(record, EntryId(record.attempt.raw))
+            self._close(record, record.attempt)
         for kind in _alarms(record):
             self._raise(kind, record, named)
 
@@ -205,14 +206,18 @@ class _Keeper:
             self.tallies[account] = after
             accounts.set_tallies(self.conn, account, after)
 
-    def _close(self, record: DoorRecord, entry: EntryId) -> None:
-        """The first word on an entry stands; a door has one on its own alone."""
-        opened = record.event is DoorEventKind.OPENED
-        if (opened or record.event is DoorEventKind.NOT_OPENED) and access.is_entry_of(
-            self.conn, entry, self.door
-        ):
-            at_ms = min(record.at_ms, self.now_ms)
+    def _close(self, record: DoorRecord, attempt: AttemptId) -> None:
+        """The first word on an entry, or on a release by hand, stands; a door has one on its own
+        alone."""
+        opened, entry = record.event is DoorEventKind.OPENED, EntryId(attempt.raw)
+        if not opened and record.event is not DoorEventKind.NOT_OPENED:
+            return
+        at_ms = min(record.at_ms, self.now_ms)
+        if access.is_entry_of(self.conn, entry, self.door):
             access.close_entry(self.conn, entry, opened=opened, at_ms=at_ms)
+        else:
+            release = ReleaseId(attempt.raw)
+            releases.close(self.conn, release, self.door, opened=opened, at_ms=at_ms)
 
     def _raise(self, kind: AlarmKind, record: DoorRecord, named: _Named) -> None:
         alarm = Alarm(

@@ -5,6 +5,9 @@ answer (``BEAT_S`` and ``BEAT_TIMEOUT_S``: under 5 s); records go in their order
 service has said that it has them; a bundle is fetched before half of its time is over, and not more
 often than every ``RENEW_S``. Every wait has a bound, and no error of the network ends a thread.
 
+What an operator opens by hand is given to ``release`` once: the service sends it once, in the
+answer to the beat that waits for it, so no answer that was kept opens a door.
+
 The caller must use it as a context, and look at :attr:`Link.failure`, and at
 :attr:`Link.lock_differs`: the service has another kind of lock written down than the one that was
 wired here.
@@ -28,6 +31,7 @@ from terminal_client.transport import Transport, send
 from wire import envelope
 from wire.bundle import Bundle, BundleRequest, DoorBeat, DoorStanding
 from wire.codec import MAX_MESSAGE_BYTES, Message
+from wire.ids import AttemptId
 from wire.messages import NONCE_BYTES, DoorEvents, DoorEventsKept
 
 BEAT, EVENTS, BUNDLE = "/v1/door-beats", "/v1/door-events", "/v1/door-bundles"
@@ -56,10 +60,12 @@ class Link:
         transport: Transport,
         model_id: bytes,
         health: Callable[[], Health],
+        release: Callable[[AttemptId], None],
     ) -> None:
+        """``release`` opens the door by hand, reports by that id, and returns at once."""
         self._door, self._identity, self._transport = standalone, identity, transport
         self._key = keystore.signing_key(identity)
-        self._model_id, self._health = model_id, health
+        self._model_id, self._health, self._release = model_id, health, release
         self._stop, self._wake = threading.Event(), threading.Event()
         self._tried = threading.Event()
         self._wanted = threading.Event()
@@ -159,6 +165,8 @@ class Link:
             raise NotTheService("an answer to something else")
         self._door.hear(standing)
         self.lock_differs = health.fail_safe not in (None, standing.fail_safe)
+        if standing.release is not None:
+            self._release(AttemptId(standing.release.raw))
         return standing
 
     def _deliver(self) -> None:

@@ -18,7 +18,7 @@ from hashlib import sha256
 from wire import codec
 from wire.blind import DIGEST_BYTES, NUMBER_BYTES
 from wire.codec import Message, on_wire
-from wire.ids import DoorId, TerminalId
+from wire.ids import DoorId, ReleaseId, TerminalId
 from wire.messages import (
     MODEL_ID_BYTES,
     NONCE_BYTES,
@@ -201,7 +201,8 @@ class DoorStanding(Message):
     ``renew``: another one is to be fetched. ``revoked`` counts those in the roster whose rights
     changed since: nobody is to be let in by them. ``void``: the bundle is not to be used at all.
     ``fail_safe``: what the service has written down of the lock; a terminal that was wired for the
-    other kind says so to whoever stands there, and changes nothing by itself.
+    other kind says so to whoever stands there, and changes nothing by itself. ``release``: an
+    operator opens the door by hand, once; its records come under this id as an attempt's.
     """
 
     LABEL = "countenance/v1/door-standing"
@@ -215,3 +216,6 @@ class DoorStanding(Message):
         metadata=on_wire(7, codec.many(codec.uint(PEOPLE_MAX - 1), REVOKED_MAX))
     )
     fail_safe: bool = field(metadata=on_wire(8, codec.flag()))
+    release: ReleaseId | None = field(
+        default=None, metadata=on_wire(9, codec.ident(ReleaseId), optional=True)
+    )

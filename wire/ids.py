@@ -97,6 +97,11 @@ class PaymentIntentId(Id):
     __slots__ = ()
 
 
+class ReleaseId(Id):
+    PREFIX = "rel"
+    __slots__ = ()
+
+
 class SiteId(Id):
     PREFIX = "sit"
     __slots__ = ()

@@ -23,6 +23,7 @@ from terminal_client.errors import DriverError, StorageError, Unreachable, Usage
 from terminal_client.exchange import COMPLETED, Ended, Word
 from terminal_client.standalone import Desk, LoneTerminal, Standalone
 from terminal_client.terminal import OnPrompt, Terminal
+from wire.ids import AttemptId
 from wire.messages import Decision, EntryContext
 
 if TYPE_CHECKING:
@@ -121,8 +122,19 @@ def open_gate(
         wired = None if lock is None else lock is Lock.FAIL_SAFE
         return Health(camera=answers, lock=report.linked, fail_safe=wired)
 
+    def release(attempt: AttemptId) -> None:
+        keeper.release(attempt)
+
     with closing(Standalone(options.home, keystore, identity)) as standalone:
-        link = Link(standalone, keystore, identity, device.transport, engine.model_id, health)
+        link = Link(
+            standalone,
+            keystore,
+            identity,
+            device.transport,
+            engine.model_id,
+            health,
+            release,
+        )
         report = DoorReport(
             standalone,
             linked=config.door.driver is Driver.CONSOLE,

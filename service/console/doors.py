@@ -18,7 +18,7 @@ from service.console import week
 from service.console.fields import Filters, after, moment, parsed
 from service.console.frame import go, operations, page, show
 from service.db import Database, Row
-from service.operators import door_records, records
+from service.operators import door_records, people, records, releases, staff
 from service.operators.door_watch import watch
 from service.operators.pages import FIRST
 from service.operators.people import Role
@@ -98,9 +98,23 @@ def acknowledge_alarm(alarm: str) -> Response:
     return go("doors")
 
 
+@page("/doors/<door>/release", GUARDS, methods=("POST",))
+def release_door(door: str) -> Response:
+    wanted, reason = parsed(DoorId, door), request.form.get("reason", "").strip()
+    if not 1 <= len(reason) <= releases.REASON_MAX or not reason.isprintable():
+        return _door(wanted, 400, later("Not opened: say why, in 1 to 200 characters."))
+    if staff.of(operations()).release_door(wanted, reason) is None:
+        return _door(wanted, 409, later("Not opened: somebody has just asked for it."))
+    return go("door", door=wanted)
+
+
 @page("/doors/<door>", WATCHERS)
 def door(door: str) -> Response:
-    acts, wanted, filters = operations(), parsed(DoorId, door), Filters()
+    return _door(parsed(DoorId, door))
+
+
+def _door(wanted: DoorId, status: int = 200, wrong: str | None = None) -> Response:
+    acts, filters = operations(), Filters()
     account = filters.read("account", AccountId.parse)
     direction = filters.read("direction", lambda text: Direction[text.upper()]) or Direction.IN
     at_ms = filters.read("at", moment) or acts.clock()
@@ -124,8 +138,12 @@ def door(door: str) -> Response:
             for place in (wanted, zone.zone)
         ]
         groups = door_records.list_groups(conn, after=FIRST, limit=100).items
+        released = releases.list_newest(conn, wanted, limit=ROWS)
+        by_hand = releases.among(conn, [each.attempt for each in events.items if each.attempt])
+        operators = {each.operator: each.name for each in people.list_operators(conn)}
     return show(
         "door.html",
+        status,
         found=found,
         zone=zone,
         entries=entries.items,
@@ -133,6 +151,10 @@ def door(door: str) -> Response:
         grants=[(place, each) for place, items in grants for each in items],
         groups=groups,
         names={each.group: each.name for each in groups},
+        released=released,
+        by_hand=by_hand,
+        operators=operators,
+        wrong=wrong,
         filters=filters,
         verdict=decide(facts) if facts else None,
         findings=explain(facts) if facts else [],

@@ -13,7 +13,7 @@ from psycopg import Connection
 
 from access.rules import Mode
 from service.db import Row
-from service.operators import door_records
+from service.operators import door_records, releases
 from service.operators.door_records import AlarmRecord, SiteRecord, ZoneRecord
 from service.operators.pages import FIRST
 from wire.ids import AttemptId, DoorId, TerminalId, ZoneId
@@ -56,13 +56,15 @@ class Happened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """``zones`` with the mode in force: the stronger of the zone's and its site's."""
+    """``zones`` with the mode in force: the stronger of the zone's and its site's; ``by_hand``:
+    which of the newest belong to no attempt, but to a release by an operator."""
 
     sites: Sequence[SiteRecord]
     zones: Sequence[tuple[ZoneRecord, Mode]]
     doors: Sequence[WatchedDoor]
     alarms: Sequence[AlarmRecord]
     newest: Sequence[Happened]
+    by_hand: frozenset[AttemptId]
 
     @property
     def names(self) -> Mapping[DoorId, str]:
@@ -79,12 +81,14 @@ def watch(conn: Connection[Row]) -> Watch:
     zones = door_records.list_zones(conn, after=FIRST, limit=PLACES_MAX).items
     modes = {site.site: Mode(site.mode) for site in sites}
     alarms = door_records.list_alarms(conn, waiting=True, after=FIRST, limit=ALARMS_MAX)
+    newest = _newest(conn)
     return Watch(
         sites=sites,
         zones=[(zone, Mode(zone.mode).and_of(modes.get(zone.site, Mode.NORMAL))) for zone in zones],
         doors=_doors(conn),
         alarms=alarms.items,
-        newest=_newest(conn),
+        newest=newest,
+        by_hand=releases.among(conn, [each.attempt for each in newest if each.attempt]),
     )
 
 

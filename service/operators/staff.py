@@ -1,4 +1,4 @@
-"""Acts on the console's operators, and those that take two of them; each with its audit leaf."""
+"""Acts on the console's operators, and those that ask who of them it is; each with its leaf."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from psycopg import Connection
 
 from service import codes, passkeys, policies
 from service.db import Row
-from service.operators import people, proposals, records
+from service.operators import people, proposals, records, releases
 from service.operators.people import OperatorId, Role
 from service.operators.proposals import ProposalId
 from service.operators.recorder import Recorder
 from service.verification.policy import Policy
-from wire.ids import MerchantId
+from wire.ids import DoorId, MerchantId, ReleaseId
 
 
 class Staff(Recorder):
@@ -103,6 +103,18 @@ class Staff(Recorder):
             proposals.close(conn, proposal, by=by, version=version, now_ms=self.clock())
             self._record(conn, "policy.approve" if approve else "policy.reject", proposal)
         return version
+
+    def release_door(self, door: DoorId, reason: str) -> ReleaseId | None:
+        """Opens a door by hand, when it asks next; None for an unknown door, and for one that is
+        to be opened already."""
+        release, now_ms = ReleaseId.new(), self.clock()
+        with self.database.transaction() as conn:
+            asked = releases.ask(
+                conn, release, door, operator=self._operator(), reason=reason, now_ms=now_ms
+            )
+            if asked:
+                self._record(conn, "door.release", door, release)
+        return release if asked else None
 
     def _operator(self) -> OperatorId:
         if not isinstance(self.actor, OperatorId):

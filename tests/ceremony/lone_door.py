@@ -21,6 +21,7 @@ from terminal_client.transport import Reply
 from tests.ceremony.devices import InProcess, made_up_ceremony, register_device
 from tests.ceremony.house import MODEL_ID, House
 from wire.codec import decode
+from wire.ids import AttemptId
 from wire.messages import Decision, Direction, DoorEventKind, TerminalKind
 
 
@@ -51,6 +52,7 @@ class LoneDoor:
     camera: bool = True
     lock: bool = True
     fail_safe: bool | None = None
+    released: list[AttemptId] = field(default_factory=list)
     cable: Cable = field(init=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +80,7 @@ class LoneDoor:
             self.cable,
             MODEL_ID,
             lambda: Health(camera=self.camera, lock=self.lock, fail_safe=self.fail_safe),
+            self.released.append,
         )
 
     def stop(self) -> None:

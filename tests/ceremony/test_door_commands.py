@@ -79,6 +79,7 @@ def test_a_door_on_an_osdp_line(
     site: Site, line: TappedLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Key, status, rotation, and a door that lets somebody in and is kept until SIGTERM."""
+    publish(site.house, level="none")
     account = site.enrol()
     site.house.grant(account)
     site.register("door")

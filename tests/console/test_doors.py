@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from service.access import places
 from service.console import doors
-from service.operators import people
+from service.operators import people, releases
 from service.operators.people import Role
 from tests.ceremony.house import House, enrol, entry, probe
+from tests.ceremony.lone_door import LoneDoor
 from tests.ceremony.test_door_events import records, send
 from tests.console.visitor import Visitor, text_of
-from wire.ids import AccountId, AlarmId, DoorId, GroupId, SiteId, ZoneId
+from wire.codec import decode
+from wire.ids import AccountId, AlarmId, DoorId, GroupId, ReleaseId, SiteId, ZoneId
 from wire.messages import DoorEventKind, TerminalKind
 
 OPENED, CLOSED, FORCED = DoorEventKind.OPENED, DoorEventKind.CLOSED, DoorEventKind.FORCED
@@ -84,6 +87,85 @@ def test_a_lockdown_keeps_people_out_until_it_ends(
     for unknown in (SiteId(bytes(16)), ZoneId(bytes(16))):
         lost = guard.post(f"/console/places/{unknown}/mode", {"mode": "normal"})
         assert lost.status_code == 404
+
+
+def opens_by_hand(guard: Visitor, house: House, reason: str = "A delivery") -> int:
+    return guard.post(f"/console/doors/{house.door}/release", {"reason": reason}).status_code
+
+
+def test_a_guard_opens_a_door_by_hand_once_and_says_why(
+    house: House, guard: Visitor, tmp_path: Path
+) -> None:
+    page, door = f"/console/doors/{house.door}", LoneDoor(house, tmp_path / "door")
+    door.beat()
+    assert "Nobody has opened this door by hand." in text_of(guard.get(page))
+    assert opens_by_hand(guard, house, "<b>Ana</b> forgot her badge") == 303
+    shown = guard.get(page)
+    assert "&lt;b&gt;Ana&lt;/b&gt; forgot her badge" in shown.text
+    assert "waits" in text_of(shown)
+    assert opens_by_hand(guard, house) == 409
+    door.link.turn()
+    assert door.released == []
+    house.clock.now_ms += 1_000
+    door.link.turn()
+    (release,) = door.released
+    assert "commanded" in text_of(guard.get(page))
+    door.standalone.happened(OPENED, offline=False, attempt=release)
+    door.beat()
+    assert door.released == [release]
+    shown = text_of(guard.get(page))
+    assert "opened" in shown
+    assert str(release) not in shown
+    assert "by hand" in text_of(guard.get("/console/doors"))
+    with house.database.transaction() as conn:
+        leaves = str([decode(leaf) for (leaf,) in conn.execute("SELECT leaf FROM audit_entries")])
+    assert f"{house.door} {ReleaseId(release.raw)}" in leaves
+    assert "forgot" not in leaves
+    door.stop()
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 201, "a\nb", "a\x00b"], ids=repr)
+def test_no_door_opens_without_a_reason(house: House, guard: Visitor, reason: str) -> None:
+    assert opens_by_hand(guard, house, reason) == 400
+    with house.database.transaction() as conn:
+        assert releases.list_newest(conn, house.door, limit=9) == []
+
+
+def test_a_release_that_no_door_asks_for_in_time_opens_nothing(
+    house: House, guard: Visitor, tmp_path: Path
+) -> None:
+    door = LoneDoor(house, tmp_path / "door")
+    assert opens_by_hand(guard, house) == 303
+    house.clock.now_ms += releases.WAITS_MS
+    door.link.turn()
+    assert door.released == []
+    assert "not fetched" in text_of(guard.get(f"/console/doors/{house.door}"))
+    assert opens_by_hand(guard, house) == 303
+    door.cable.spoil = lambda path, raw: raw[:-1] + bytes([raw[-1] ^ 1])
+    house.clock.now_ms += 1_000
+    door.link.turn()
+    door.cable.spoil = lambda path, raw: raw
+    door.beat()
+    assert door.released == []
+    house.clock.now_ms += releases.ANSWERS_MS
+    assert "no word" in text_of(guard.get(f"/console/doors/{house.door}"))
+    unknown = guard.post(f"/console/doors/{DoorId(bytes(16))}/release", {"reason": "x"})
+    assert unknown.status_code == 404
+    door.stop()
+
+
+def test_another_door_says_nothing_of_a_release(
+    house: House, guard: Visitor, tmp_path: Path
+) -> None:
+    opens_by_hand(guard, house)
+    with house.database.transaction() as conn:
+        release = releases.hand_over(conn, house.door, now_ms=house.clock())
+        assert release is not None
+        releases.close(conn, release, DoorId.new(), opened=True, at_ms=house.clock())
+        releases.close(conn, release, house.door, opened=False, at_ms=house.clock())
+        releases.close(conn, release, house.door, opened=True, at_ms=house.clock())
+        (found,) = releases.list_newest(conn, house.door, limit=9)
+    assert found.opened is False
 
 
 def week(**more: str) -> dict[str, str]:

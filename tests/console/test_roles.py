@@ -35,6 +35,7 @@ ROUTES: dict[str, set[Role] | None] = {
     "GET /console/doors/live": {A, G, U},
     "GET /console/doors/changes": {A, G, U},
     "GET /console/doors/<door>": {A, G, U},
+    "POST /console/doors/<door>/release": {A, G},
     "POST /console/places/<place>/mode": {A, G},
     "POST /console/places/<place>/grants": {A},
     "GET /console/places/<place>/grants/<subject>": {A},

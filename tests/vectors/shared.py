@@ -28,6 +28,7 @@ from wire.ids import (
     Id,
     MerchantId,
     PaymentIntentId,
+    ReleaseId,
     TerminalId,
 )
 from wire.messages import (
@@ -418,6 +419,7 @@ MESSAGES: tuple[Message, ...] = (
         void=False,
         revoked=(0, 7),
         fail_safe=True,
+        release=ReleaseId(bytes(range(16))),
     ),
     Problem(reason="unavailable", detail="ask again with the same bytes", now_ms=NOW_MS),
 )

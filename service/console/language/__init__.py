@@ -5,7 +5,7 @@ from __future__ import annotations
 from access.rules import GRANTED, Effect, Mode, Passback
 from service.access.places import Failure
 from service.alarms import AlarmKind
-from service.operators import door_watch
+from service.operators import door_watch, releases
 from service.operators.people import Role
 from service.operators.terminal_health import Health
 from service.payments.rules import State
@@ -24,7 +24,7 @@ WORDS = sorted(
         for value in (
             *Denial, *Reason, *Role, *AlarmKind, *State, *Outcome, *STATES, *OUTCOMES,
             *DELIVERY_STATES, *Mode, *Effect, *Passback, *Failure, GRANTED, *door_watch.STATES,
-            *ENTRY_STATES, *Health,
+            *ENTRY_STATES, *Health, *releases.State,
             *(each.name.lower() for kind in (Purpose, TerminalKind, Level, Direction, DoorEventKind)
               for each in kind),
         )

@@ -99,6 +99,30 @@ def test_an_entry_is_completed_as_the_door_says(lock: Lock, expected: Word, ends
     assert lock.said[-1] == "close"
 
 
+def test_an_operator_opens_the_door_by_hand_and_it_says_so_under_the_release() -> None:
+    events, release = queue.Queue[DoorEvent](), AttemptId.new()
+    with Keeper(Lock(), POLICY, events.put) as keeper:
+        keeper.release(release)
+        own = [events.get(timeout=5) for _ in range(3)]
+    assert [each.happened.value for each in own] == ["commanded", "accepted", "confirmed"]
+    assert {each.attempt for each in own} == {release}
+
+
+def test_nobody_opens_by_hand_a_door_that_lets_somebody_in() -> None:
+    lock = Lock(opens=False)
+    with (
+        Keeper(lock, POLICY, lambda event: None) as keeper,
+        ThreadPoolExecutor() as people,
+    ):
+        first = people.submit(keeper.admit, decision())
+        while not lock.said:
+            time.sleep(0.005)
+        for _ in range(3):
+            keeper.release(AttemptId.new())
+        assert first.result() is FAILED
+        assert lock.said.count("release") == 1
+
+
 def test_only_an_approved_entry_opens_a_door() -> None:
     lock = Lock()
     with Keeper(lock, POLICY, lambda event: None) as keeper, pytest.raises(RuntimeError):
