@@ -25,7 +25,7 @@ from tests.vectors.shared import (
 from wire import codec
 from wire.codec import MAX_DEPTH, MAX_MESSAGE_BYTES, Message
 from wire.errors import WireError
-from wire.ids import AlarmId, EntryId, GroupId, Id, SiteId, TransferId, ZoneId
+from wire.ids import AlarmId, EntryId, GroupId, Id, ReleaseId, SiteId, TransferId, ZoneId
 from wire.messages import (
     CardProbe,
     Challenge,
@@ -107,6 +107,7 @@ _IDS: tuple[Id, ...] = (
     GroupId(fixed("group", 16)),
     MERCHANT,
     INTENT,
+    ReleaseId(fixed("release", 16)),
     SiteId(fixed("site", 16)),
     TERMINAL,
     TransferId(fixed("transfer", 16)),
