@@ -155,6 +155,7 @@ def _door(wanted: DoorId, status: int = 200, wrong: str | None = None) -> Respon
         by_hand=by_hand,
         operators=operators,
         wrong=wrong,
+        reason=request.form.get("reason", ""),
         filters=filters,
         verdict=decide(facts) if facts else None,
         findings=explain(facts) if facts else [],

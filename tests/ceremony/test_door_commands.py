@@ -8,12 +8,17 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
 import osdp_sys
 import pytest
+from click.testing import Result
 
+from service.operators import releases, staff
+from service.operators.people import Role
 from terminal_client.drivers.osdp_keys import new_key
 from terminal_client.drivers.osdp_panel import ON_FOR
 from tests.ceremony.test_terminal import astronaut, engine, publish, real, stranger
@@ -67,7 +72,7 @@ def _inputs(contact: int) -> dict[str, object]:
     return {"event": osdp_sys.EVENT_STATUS, "type": kind, "report": bytes([contact, 0])}
 
 
-def lines(output: str) -> list[dict[str, object]]:
+def lines(output: str) -> list[dict[str, Any]]:
     found = []
     for each in output.splitlines():
         with suppress(ValueError):
@@ -133,6 +138,54 @@ def test_a_pin_is_typed_at_the_reader(
     assert pin.encode() not in bytes(line.to_panel) + bytes(line.to_reader)
 
 
+def test_an_operator_opens_a_kept_door_by_hand(site: Site) -> None:
+    publish(site.house, level="none")
+    site.register("door")
+    operator, _ = staff.of(site.house.operations).add_operator("Ada", {Role.GUARD})
+    guard = staff.of(replace(site.house.operations, actor=operator))
+    over, states = threading.Event(), list[releases.State]()
+
+    def ask() -> None:
+        ends, asked = time.monotonic() + 60, False
+        while time.monotonic() < ends and (not states or states[-1] is not releases.State.OPENED):
+            time.sleep(0.1)
+            with site.house.database.transaction() as conn:
+                beats = conn.execute("SELECT 1 FROM door_beats").fetchone()
+                found = releases.list_newest(conn, site.house.door, limit=1)
+            if beats and not asked:
+                asked = guard.release_door(site.house.door, "A delivery") is not None
+            states.extend(each.state_at(site.house.clock()) for each in found)
+        stop_by(signal.SIGTERM, over)
+
+    told = lines(run_until(site, ask, over).stdout)
+    assert states[-1] is releases.State.OPENED
+    own = [each["door"] for each in told if each.get("attempt")]
+    assert own == ["commanded", "accepted", "confirmed"]
+
+
+def stop_by(number: int, over: threading.Event) -> None:
+    while not over.is_set():
+        os.kill(os.getpid(), number)
+        over.wait(0.5)
+
+
+def run_until(site: Site, visit: Callable[[], None], over: threading.Event) -> Result:
+    """`door run`, while somebody comes; what it said."""
+    # Until `door run` has its own handler, a signal that comes early must not end the tests.
+    previous = signal.signal(signal.SIGTERM, lambda *_: None)
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    try:
+        result = site.run("door", "door", "run", "--json")
+    finally:
+        over.set()
+        visitor.join()
+        signal.signal(signal.SIGTERM, previous)
+    assert result.exit_code == 0, result.output
+    assert "card:1" not in result.output
+    return result
+
+
 def kept(site: Site, peer: ReaderPeer, pin: str | None = None) -> None:
     """`door run`: somebody types a number at the reader, is let in, and the terminal is stopped.
 
@@ -156,28 +209,15 @@ def kept(site: Site, peer: ReaderPeer, pin: str | None = None) -> None:
                 # Before it is asked for it is somebody's claim, who is not there.
                 peer.types(f"{pin}#".encode())
         time.sleep(0.5)
-        while not over.is_set():
-            os.kill(os.getpid(), signal.SIGTERM)
-            over.wait(0.5)
+        stop_by(signal.SIGTERM, over)
 
-    # Until `door run` has its own handler, a signal that comes early must not end the tests.
-    previous = signal.signal(signal.SIGTERM, lambda *_: None)
-    visitor = threading.Thread(target=visit)
-    visitor.start()
-    try:
-        result = site.run("door", "door", "run", "--json")
-    finally:
-        over.set()
-        visitor.join()
-        signal.signal(signal.SIGTERM, previous)
-    assert result.exit_code == 0, result.output
+    result = run_until(site, visit, over)
     told = lines(result.stdout)
     own = [each["door"] for each in told if each.get("attempt") and "door" in each]
     assert own == ["commanded", "accepted", "confirmed"]
     assert {"outcome": "approved", "reason": None, "completed": True}.items() <= next(
         each for each in told if "outcome" in each
     ).items()
-    assert "card:1" not in result.output
     assert pin is None or pin not in result.output
 
 
