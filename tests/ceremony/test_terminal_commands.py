@@ -37,6 +37,7 @@ from wire.money import Money
 __all__ = ["astronaut", "engine", "real", "stranger"]
 
 PIN = "2468"
+SAYS_AGAIN = ("a live person", "no usable face", "not the same person in all pictures")
 
 
 @dataclass
@@ -79,10 +80,10 @@ class Site:
         return result
 
     def visit(self, kind: str, *arguments: str, typed: str = "") -> Result:
-        """Until there is a decision, as a customer tries again who was taken for an attack."""
+        """Until there is a decision, as a customer tries again who is asked to."""
         for _ in range(VISITS_MAX):
             result = self.run(kind, *arguments, typed=typed)
-            if "a live person" not in result.output:
+            if not any(said in result.output for said in SAYS_AGAIN):
                 break
         return result
 
