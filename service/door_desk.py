@@ -135,7 +135,7 @@ class DoorDesk(Desk):
             void=found.revoked is None,
             revoked=found.revoked or (),
             fail_safe=places.find_failure(conn, door) is Failure.SAFE,
-            release=releases.hand_over(conn, door, now_ms=now_ms),
+            release=releases.hand_over(conn, door, key=self._keys.signing, now_ms=now_ms),
         )
 
     def _look_at_records(

@@ -5,6 +5,7 @@ CREATE TABLE releases (
     operator_id id16 NOT NULL REFERENCES operators,
     reason text NOT NULL CHECK (length(reason) BETWEEN 1 AND 200),
     asked_at_ms bigint NOT NULL,
+    signature bytea NOT NULL CHECK (octet_length(signature) = 64),
     sent_at_ms bigint,
     closed_at_ms bigint,
     opened boolean,

@@ -3,6 +3,7 @@
 Guarantees: a release is handed to the door once, in the answer to a beat that comes within
 ``WAITS_MS`` of being asked for, or never: an answer that is lost, and a door that asks too late,
 open nothing. Of a door one release waits at a time. The first word of the door on it stands.
+Release, door and moment are signed by the service: whoever can write rows alone opens no door.
 
 The caller must check who asks, and log it.
 """
@@ -13,16 +14,20 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
+from cryptography.exceptions import InvalidSignature
 from psycopg import Connection
 
 from service.db import Row
+from service.errors import Misconfigured
 from service.operators.people import OperatorId
+from wire.envelope import SigningKey
 from wire.ids import AttemptId, DoorId, ReleaseId
 
 WAITS_MS = 10_000
 """Five beats: nobody expects a door to open later than that."""
 ANSWERS_MS = 60_000
 REASON_MAX = 200
+RELEASE_LABEL = b"countenance/v1/release"
 
 
 class State(StrEnum):
@@ -58,6 +63,7 @@ def ask(
     *,
     operator: OperatorId,
     reason: str,
+    key: SigningKey,
     now_ms: int,
 ) -> bool:
     """False where there is no such door, or a release of it waits."""
@@ -65,32 +71,55 @@ def ask(
     if known.fetchone() is None or _waiting(conn, door, now_ms) is not None:
         return False
     conn.execute(
-        """INSERT INTO releases (release_id, door_id, operator_id, reason, asked_at_ms)
-        VALUES (%s, %s, %s, %s, %s)""",
-        (release.raw, door.raw, operator.raw, reason, now_ms),
+        """INSERT INTO releases (release_id, door_id, operator_id, reason, asked_at_ms, signature)
+        VALUES (%s, %s, %s, %s, %s, %s)""",
+        (
+            release.raw,
+            door.raw,
+            operator.raw,
+            reason,
+            now_ms,
+            key.private.sign(_signed(release, door, now_ms)),
+        ),
     )
     return True
 
 
-def hand_over(conn: Connection[Row], door: DoorId, *, now_ms: int) -> ReleaseId | None:
-    """The release that waits, to whoever asks first; None where none does."""
+def hand_over(
+    conn: Connection[Row], door: DoorId, *, key: SigningKey, now_ms: int
+) -> ReleaseId | None:
+    """The release that waits, to whoever asks first; None where none does.
+
+    Raises :class:`Misconfigured` for one that this service did not sign.
+    """
     found = _waiting(conn, door, now_ms)
     if found is None:
         return None
+    release, asked_at_ms, signature = found
+    try:
+        key.private.public_key().verify(signature, _signed(release, door, asked_at_ms))
+    except InvalidSignature as error:
+        raise Misconfigured(f"{release} was not signed by this service") from error
     done = conn.execute(
         "UPDATE releases SET sent_at_ms = %s WHERE release_id = %s AND sent_at_ms IS NULL",
-        (now_ms, found.raw),
+        (now_ms, release.raw),
     )
-    return found if done.rowcount == 1 else None
+    return release if done.rowcount == 1 else None
 
 
-def _waiting(conn: Connection[Row], door: DoorId, now_ms: int) -> ReleaseId | None:
+def _waiting(
+    conn: Connection[Row], door: DoorId, now_ms: int
+) -> tuple[ReleaseId, int, bytes] | None:
     row = conn.execute(
-        """SELECT release_id FROM releases
+        """SELECT release_id, asked_at_ms, signature FROM releases
         WHERE door_id = %s AND asked_at_ms > %s AND sent_at_ms IS NULL""",
         (door.raw, now_ms - WAITS_MS),
     ).fetchone()
-    return ReleaseId(row[0]) if row else None
+    return (ReleaseId(row[0]), row[1], row[2]) if row else None
+
+
+def _signed(release: ReleaseId, door: DoorId, asked_at_ms: int) -> bytes:
+    return RELEASE_LABEL + release.raw + door.raw + asked_at_ms.to_bytes(8)
 
 
 def close(

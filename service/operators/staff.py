@@ -110,7 +110,13 @@ class Staff(Recorder):
         release, now_ms = ReleaseId.new(), self.clock()
         with self.database.transaction() as conn:
             asked = releases.ask(
-                conn, release, door, operator=self._operator(), reason=reason, now_ms=now_ms
+                conn,
+                release,
+                door,
+                operator=self._operator(),
+                reason=reason,
+                key=self.keys.signing,
+                now_ms=now_ms,
             )
             if asked:
                 self._record(conn, "door.release", door, release)

@@ -156,12 +156,24 @@ def test_a_release_that_no_door_asks_for_in_time_opens_nothing(
     door.stop()
 
 
+def test_who_writes_rows_alone_opens_no_door(house: House, guard: Visitor, tmp_path: Path) -> None:
+    other = house.operations.add_door("Bicycles")
+    asked = guard.post(f"/console/doors/{other}/release", {"reason": "A bicycle"})
+    assert asked.status_code == 303
+    with house.database.transaction() as conn:
+        conn.execute("UPDATE releases SET door_id = %s", (house.door.raw,))
+    door = LoneDoor(house, tmp_path / "door")
+    door.link.turn()
+    assert door.released == []
+    door.stop()
+
+
 def test_another_door_says_nothing_of_a_release(
     house: House, guard: Visitor, tmp_path: Path
 ) -> None:
     opens_by_hand(guard, house)
     with house.database.transaction() as conn:
-        release = releases.hand_over(conn, house.door, now_ms=house.clock())
+        release = releases.hand_over(conn, house.door, key=house.keys.signing, now_ms=house.clock())
         assert release is not None
         releases.close(conn, release, DoorId.new(), opened=True, at_ms=house.clock())
         releases.close(conn, release, house.door, opened=False, at_ms=house.clock())
