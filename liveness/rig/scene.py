@@ -21,6 +21,8 @@ BLUR_MAX_PX = 9
 DIMMEST = 1e-4
 NEARER, FARTHER = 0.5, 4.0
 SCREEN_HALF = (1.7, 1.2)
+# As far beside the screen as e**-FAR**2 is nothing in single precision.
+FAR = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -156,7 +158,10 @@ class Scene:
         reach = to_z / np.maximum(back_z, DIMMEST)
         hit_x, hit_y = x + reach * back_x, y + reach * back_y + self.light.above
         # Squares of squares: a power of an array takes ten times as long.
-        beside, over = (hit_x / SCREEN_HALF[0]) ** 2, (hit_y / SCREEN_HALF[1]) ** 2
+        beside, over = (
+            np.minimum((hit / half) ** 2, FAR)
+            for hit, half in zip((hit_x, hit_y), SCREEN_HALF, strict=True)
+        )
         inside = np.exp(-beside * beside - over * over)
         size = 4 * SCREEN_HALF[0] * SCREEN_HALF[1]
         return np.asarray(inside * (np.pi * distance**2 / size), np.float32)
