@@ -34,7 +34,7 @@ def at(page: Page, name: str, timeout_ms: int = WAIT_MS) -> None:
 
 
 def past_the_camera(page: Page, name: str) -> None:
-    """As :func:`at`; whoever is asked again looks again, as one in some hundred live people must
+    """As :func:`at`; whoever is asked again looks again, as some live people must
     (docs/liveness.md)."""
     stage = page.locator("#stage")
     for _ in range(VISITS_MAX):

@@ -188,8 +188,8 @@ def enrol(make: Callable[[TerminalKind], Terminal], portrait: Portrait) -> Accou
 def visit(
     terminal: Terminal, context: Context, stand: Callable[[], SimulatedCamera], **how: Any
 ) -> Ended:
-    """Until there is a decision: one in some hundred live people is taken for an attack
-    (docs/liveness.md), which the plan decides, and it is drawn anew for each try."""
+    """Until there is a decision: some live people are asked again (docs/liveness.md), which the
+    plan decides, and it is drawn anew for each try."""
     for _ in range(VISITS_MAX):
         terminal.transport.sent.clear()
         ended = terminal.attempt(context, "card:1", stand(), **how)
