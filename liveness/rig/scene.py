@@ -21,7 +21,7 @@ BLUR_MAX_PX = 9
 DIMMEST = 1e-4
 NEARER, FARTHER = 0.5, 4.0
 SCREEN_HALF = (1.7, 1.2)
-# As far beside the screen as e**-FAR**2 is nothing in single precision.
+# The square of how many half screens beside it: e**-FAR**2 is nothing in single precision.
 FAR = 30.0
 
 

@@ -64,7 +64,7 @@ class Watch:
     doors: Sequence[WatchedDoor]
     alarms: Sequence[AlarmRecord]
     newest: Sequence[Happened]
-    by_hand: frozenset[AttemptId]
+    by_hand: Sequence[AttemptId]
 
     @property
     def names(self) -> Mapping[DoorId, str]:

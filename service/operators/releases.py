@@ -152,10 +152,10 @@ def list_newest(conn: Connection[Row], door: DoorId, *, limit: int) -> list[Rele
     ]
 
 
-def among(conn: Connection[Row], attempts: Collection[AttemptId]) -> frozenset[AttemptId]:
-    """Which of the ids that doors report are releases, and no attempts."""
+def among(conn: Connection[Row], attempts: Collection[AttemptId]) -> tuple[AttemptId, ...]:
+    """Which of the ids that doors report are releases, and no attempts; in the ids' order."""
     rows = conn.execute(
-        "SELECT release_id FROM releases WHERE release_id = ANY(%s)",
+        "SELECT release_id FROM releases WHERE release_id = ANY(%s) ORDER BY release_id",
         ([each.raw for each in attempts],),
     ).fetchall()
-    return frozenset(AttemptId(raw) for (raw,) in rows)
+    return tuple(AttemptId(raw) for (raw,) in rows)
