@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from enum import StrEnum
 
@@ -17,6 +18,14 @@ from service.errors import Unavailable
 
 _BEGAN = """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
     AND xact_start IS NOT NULL AND pid <> pg_backend_pid()"""
+
+
+@pytest.fixture
+def one_connection(url: str) -> Iterator[Database]:
+    """What is prepared belongs to a connection, and a pool may grow at any time."""
+    opened = Database.open(url, size=1)
+    yield opened
+    opened.close()
 
 
 def test_a_burst_is_sent_when_its_first_answer_is_read(database: Database, url: str) -> None:
@@ -102,8 +111,9 @@ def test_a_statement_that_cannot_be_prepared_is_tried_anew(database: Database) -
         assert conn.execute("SELECT count(*) FROM missing").fetchone() == (0,)
 
 
-def test_a_plan_that_is_stale_is_gone_after_one_error(database: Database) -> None:
+def test_a_plan_that_is_stale_is_gone_after_one_error(one_connection: Database) -> None:
     """A migration changed a column's type under a service that runs."""
+    database = one_connection
     with database.transaction() as conn:
         conn.execute("CREATE TABLE kept (number int)")
     with database.transaction(pipelined=True) as conn:
@@ -141,8 +151,9 @@ def test_an_error_of_a_burst_does_not_quote_a_row(database: Database) -> None:
 def test_a_burst_does_not_wait_for_ever(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.burst.ANSWER_TIMEOUT_S", 0.2)
-    with pytest.raises(Unavailable), database.transaction(pipelined=True) as conn:
-        conn.execute("SELECT pg_sleep(2)").fetchone()
+    with monkeypatch.context() as hurried:
+        hurried.setattr("service.burst.ANSWER_TIMEOUT_S", 0.2)
+        with pytest.raises(Unavailable), database.transaction(pipelined=True) as conn:
+            conn.execute("SELECT pg_sleep(2)").fetchone()
     with database.transaction(pipelined=True) as conn:
         assert conn.execute("SELECT 1").fetchone() == (1,)
