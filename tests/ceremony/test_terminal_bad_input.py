@@ -459,7 +459,7 @@ def test_an_interrupted_wait_says_that_an_attempt_is_kept(line: Line) -> None:
 def test_an_answer_that_trickles_has_an_end(
     shop: Site, listen: Callable[[Flask], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("terminal_client.transport.READ_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("terminal_client.transport.READ_TIMEOUT_S", 1.0)
     slow, sent = Flask("slow"), []
 
     @slow.post("/v1/challenges")
