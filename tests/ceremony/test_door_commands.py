@@ -208,6 +208,8 @@ def kept(site: Site, peer: ReaderPeer, pin: str | None = None) -> None:
             if pin is not None:
                 # Before it is asked for it is somebody's claim, who is not there.
                 peer.types(f"{pin}#".encode())
+        while time.monotonic() < ends and not came_in(site):
+            time.sleep(0.1)
         time.sleep(0.5)
         stop_by(signal.SIGTERM, over)
 
@@ -219,6 +221,11 @@ def kept(site: Site, peer: ReaderPeer, pin: str | None = None) -> None:
         each for each in told if "outcome" in each
     ).items()
     assert pin is None or pin not in result.output
+
+
+def came_in(site: Site) -> bool:
+    with site.house.database.transaction() as conn:
+        return conn.execute("SELECT 1 FROM entries WHERE state = 'confirmed'").fetchone() is not None
 
 
 def test_a_driver_names_the_extra_that_it_lacks(

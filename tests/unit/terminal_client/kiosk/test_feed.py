@@ -52,7 +52,7 @@ def test_who_is_slower_than_the_camera_gets_the_newest_picture() -> None:
     camera = Rolling()
     frames = Feed(camera).frames()
     first = next(frames).captured_at_ms
-    time.sleep(0.2)
+    time.sleep(0.5)
     assert next(frames).captured_at_ms > first + 5
     frames.close()  # type: ignore[attr-defined]
     assert camera.closed.wait(2)
@@ -63,7 +63,7 @@ def test_the_preview_goes_on_while_a_picture_is_looked_at() -> None:
     frames = feed.frames()
     next(frames)
     seen = feed.picture(0, timeout_s=0)[0]
-    time.sleep(0.2)
+    time.sleep(0.5)
     assert feed.picture(seen, timeout_s=0)[0] > seen + 5
     frames.close()  # type: ignore[attr-defined]
     assert feed.picture(-1, timeout_s=0)[2] == b""

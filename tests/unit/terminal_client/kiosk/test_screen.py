@@ -115,9 +115,9 @@ def test_a_card_is_taken_only_where_one_is_waited_for() -> None:
 def test_a_result_stands_its_time_and_the_next_person_has_the_kiosks_language() -> None:
     screen = Screen(lambda: IDLE)
     screen.speak("zh")
-    screen.show(View(name="result", lasts_s=0.05))
+    screen.show(View(name="result", lasts_s=0.5))
     assert screen.wait(NOTHING, timeout_s=0).language == "zh"
-    time.sleep(0.1)
+    time.sleep(0.6)
     assert name(screen) == "attract"
     assert screen.language == "en"
 
