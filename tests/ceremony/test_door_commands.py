@@ -225,7 +225,8 @@ def kept(site: Site, peer: ReaderPeer, pin: str | None = None) -> None:
 
 def came_in(site: Site) -> bool:
     with site.house.database.transaction() as conn:
-        return conn.execute("SELECT 1 FROM entries WHERE state = 'confirmed'").fetchone() is not None
+        row = conn.execute("SELECT 1 FROM entries WHERE state = 'confirmed'").fetchone()
+    return row is not None
 
 
 def test_a_driver_names_the_extra_that_it_lacks(
