@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -184,6 +184,14 @@ class KeyRing:
 
     def __repr__(self) -> str:
         return f"KeyRing(kid={self.signing.kid.hex()})"
+
+
+def check_row(key: SigningKey, signature: bytes, content: bytes, what: str) -> None:
+    """Raises :class:`Misconfigured` for a row of the database that this service did not sign."""
+    try:
+        key.private.public_key().verify(signature, content)
+    except InvalidSignature as error:
+        raise Misconfigured(f"{what} was not signed by this service") from error
 
 
 def _generate() -> dict[str, bytes]:

@@ -5,11 +5,11 @@ Guarantee: a row that was changed in the database is refused, not used.
 
 from __future__ import annotations
 
-from cryptography.exceptions import InvalidSignature
 from psycopg import Connection
 
 from service.db import Row
 from service.errors import Misconfigured
+from service.keys import check_row
 from service.verification.policy import Policy, default_policy
 from wire.envelope import SigningKey
 
@@ -47,10 +47,7 @@ def load(conn: Connection[Row], version: int, key: SigningKey) -> Policy:
     if row is None:
         raise Misconfigured(f"policy {version} is missing")
     document, signature = row
-    try:
-        key.private.public_key().verify(signature, _signed(version, document))
-    except InvalidSignature as error:
-        raise Misconfigured(f"policy {version} was not signed by this service") from error
+    check_row(key, signature, _signed(version, document), f"policy {version}")
     return Policy.from_document(document)
 
 

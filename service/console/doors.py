@@ -15,10 +15,10 @@ from access.schedule import Schedule, ScheduleError, find_time_zone
 from service.access import places, store
 from service.access.places import Place, Subject
 from service.console import week
-from service.console.fields import Filters, after, moment, parsed
+from service.console.fields import Filters, after, line, moment, parsed
 from service.console.frame import go, operations, page, show
 from service.db import Database, Row
-from service.operators import door_records, people, records, releases, staff
+from service.operators import door_records, records, releases, staff
 from service.operators.door_watch import watch
 from service.operators.pages import FIRST
 from service.operators.people import Role
@@ -100,8 +100,8 @@ def acknowledge_alarm(alarm: str) -> Response:
 
 @page("/doors/<door>/release", GUARDS, methods=("POST",))
 def release_door(door: str) -> Response:
-    wanted, reason = parsed(DoorId, door), request.form.get("reason", "").strip()
-    if not 1 <= len(reason) <= releases.REASON_MAX or not reason.isprintable():
+    wanted, reason = parsed(DoorId, door), line("reason", releases.REASON_MAX)
+    if reason is None:
         return _door(wanted, 400, later("Not opened: say why, in 1 to 200 characters."))
     if staff.of(operations()).release_door(wanted, reason) is None:
         return _door(wanted, 409, later("Not opened: somebody has just asked for it."))
@@ -140,7 +140,6 @@ def _door(wanted: DoorId, status: int = 200, wrong: str | None = None) -> Respon
         groups = door_records.list_groups(conn, after=FIRST, limit=100).items
         released = releases.list_newest(conn, wanted, limit=ROWS)
         by_hand = releases.among(conn, [each.attempt for each in events.items if each.attempt])
-        operators = {each.operator: each.name for each in people.list_operators(conn)}
     return show(
         "door.html",
         status,
@@ -153,7 +152,6 @@ def _door(wanted: DoorId, status: int = 200, wrong: str | None = None) -> Respon
         names={each.group: each.name for each in groups},
         released=released,
         by_hand=by_hand,
-        operators=operators,
         wrong=wrong,
         reason=request.form.get("reason", ""),
         filters=filters,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, abort, request, url_for
 
 from service.console import charts
-from service.console.fields import ROWS, Filters, after, parsed
+from service.console.fields import ROWS, Filters, after, line, parsed
 from service.console.frame import ANYBODY, go, merchant_only, operations, page, show
 from service.customers import acts as customers
 from service.operators import overview as reads
@@ -146,8 +146,8 @@ def _operators(*, link: str | None = None, wrong: bool = False, last: bool = Fal
 
 @page("/operators", frozenset({Role.ADMIN}), methods=("POST",))
 def add_operator() -> Response:
-    form, name = request.form, request.form.get("name", "").strip()
-    if not 1 <= len(name) <= 80 or not name.isprintable():
+    form, name = request.form, line("name", 80)
+    if name is None:
         return _operators(wrong=True)
     try:
         roles = {Role(role) for role in form.getlist("role")}

@@ -10,7 +10,7 @@ from flask import Response, abort, request
 
 from face_engine.calibration import shipped
 from service import policies as stored
-from service.console.fields import parsed
+from service.console.fields import line, parsed
 from service.console.frame import go, operations, operator, page, show
 from service.errors import Misconfigured
 from service.operators import overview as reads
@@ -64,7 +64,7 @@ def propose_policy() -> Response:
         policy.check_rates(shipped().values())
     except Misconfigured as error:
         wrong = str(error)
-    if not 1 <= len(reason) <= 200 or not reason.isprintable():
+    if line("reason", 200) is None:
         wrong = wrong or later("say why, in 1 to 200 characters")
     if wrong:
         return show("policy_new.html", 400, version=version, text=text, reason=reason, wrong=wrong)

@@ -14,11 +14,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cryptography.exceptions import InvalidSignature
 from psycopg import Connection
 
 from service.db import Row
-from service.errors import Misconfigured
+from service.keys import check_row
 from service.operators.people import OperatorId
 from wire.envelope import SigningKey
 from wire.ids import AttemptId, DoorId, ReleaseId
@@ -41,8 +40,10 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
+    """``by`` is the operator's name."""
+
     release: ReleaseId
-    operator: OperatorId
+    by: str
     reason: str
     asked_at_ms: int
     sent_at_ms: int | None
@@ -68,7 +69,12 @@ def ask(
 ) -> bool:
     """False where there is no such door, or a release of it waits."""
     known = conn.execute("SELECT 1 FROM doors WHERE door_id = %s FOR UPDATE", (door.raw,))
-    if known.fetchone() is None or _waiting(conn, door, now_ms) is not None:
+    waiting = conn.execute(
+        """SELECT 1 FROM releases
+        WHERE door_id = %s AND asked_at_ms > %s AND sent_at_ms IS NULL""",
+        (door.raw, now_ms - WAITS_MS),
+    )
+    if known.fetchone() is None or waiting.fetchone() is not None:
         return False
     conn.execute(
         """INSERT INTO releases (release_id, door_id, operator_id, reason, asked_at_ms, signature)
@@ -92,30 +98,18 @@ def hand_over(
 
     Raises :class:`Misconfigured` for one that this service did not sign.
     """
-    found = _waiting(conn, door, now_ms)
-    if found is None:
-        return None
-    release, asked_at_ms, signature = found
-    try:
-        key.private.public_key().verify(signature, _signed(release, door, asked_at_ms))
-    except InvalidSignature as error:
-        raise Misconfigured(f"{release} was not signed by this service") from error
-    done = conn.execute(
-        "UPDATE releases SET sent_at_ms = %s WHERE release_id = %s AND sent_at_ms IS NULL",
-        (now_ms, release.raw),
-    )
-    return release if done.rowcount == 1 else None
-
-
-def _waiting(
-    conn: Connection[Row], door: DoorId, now_ms: int
-) -> tuple[ReleaseId, int, bytes] | None:
     row = conn.execute(
-        """SELECT release_id, asked_at_ms, signature FROM releases
-        WHERE door_id = %s AND asked_at_ms > %s AND sent_at_ms IS NULL""",
-        (door.raw, now_ms - WAITS_MS),
+        """UPDATE releases SET sent_at_ms = %s
+        WHERE door_id = %s AND asked_at_ms > %s AND sent_at_ms IS NULL
+        RETURNING release_id, asked_at_ms, signature""",
+        (now_ms, door.raw, now_ms - WAITS_MS),
     ).fetchone()
-    return (ReleaseId(row[0]), row[1], row[2]) if row else None
+    if row is None:
+        return None
+    raw, asked_at_ms, signature = row
+    release = ReleaseId(raw)
+    check_row(key, signature, _signed(release, door, asked_at_ms), str(release))
+    return release
 
 
 def _signed(release: ReleaseId, door: DoorId, asked_at_ms: int) -> bytes:
@@ -135,20 +129,21 @@ def close(
 
 def list_newest(conn: Connection[Row], door: DoorId, *, limit: int) -> list[Release]:
     rows = conn.execute(
-        """SELECT release_id, operator_id, reason, asked_at_ms, sent_at_ms, opened
-        FROM releases WHERE door_id = %s ORDER BY asked_at_ms DESC LIMIT %s""",
+        """SELECT release_id, name, reason, asked_at_ms, sent_at_ms, opened
+        FROM releases JOIN operators USING (operator_id)
+        WHERE door_id = %s ORDER BY asked_at_ms DESC LIMIT %s""",
         (door.raw, limit),
     ).fetchall()
     return [
         Release(
             release=ReleaseId(release),
-            operator=OperatorId(operator),
+            by=name,
             reason=reason,
             asked_at_ms=asked_at_ms,
             sent_at_ms=sent_at_ms,
             opened=opened,
         )
-        for release, operator, reason, asked_at_ms, sent_at_ms, opened in rows
+        for release, name, reason, asked_at_ms, sent_at_ms, opened in rows
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,13 @@ def guard(house: House) -> Visitor:
 @pytest.fixture
 def admin(house: House) -> Visitor:
     return Visitor.signed_in(house, Role.ADMIN)
+
+
+@pytest.fixture
+def door(house: House, tmp_path: Path) -> Iterator[LoneDoor]:
+    made = LoneDoor(house, tmp_path / "door")
+    yield made
+    made.stop()
 
 
 def report(house: House, *kinds: DoorEventKind) -> None:
@@ -94,9 +102,9 @@ def opens_by_hand(guard: Visitor, house: House, reason: str = "A delivery") -> i
 
 
 def test_a_guard_opens_a_door_by_hand_once_and_says_why(
-    house: House, guard: Visitor, tmp_path: Path
+    house: House, guard: Visitor, door: LoneDoor
 ) -> None:
-    page, door = f"/console/doors/{house.door}", LoneDoor(house, tmp_path / "door")
+    page = f"/console/doors/{house.door}"
     door.beat()
     assert "Nobody has opened this door by hand." in text_of(guard.get(page))
     assert opens_by_hand(guard, house, "<b>Ana</b> forgot her badge") == 303
@@ -123,7 +131,6 @@ def test_a_guard_opens_a_door_by_hand_once_and_says_why(
         leaves = str([decode(leaf) for (leaf,) in conn.execute("SELECT leaf FROM audit_entries")])
     assert f"{house.door} {ReleaseId(release.raw)}" in leaves
     assert "forgot" not in leaves
-    door.stop()
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 201, "a\nb", "a\x00b"], ids=repr)
@@ -134,9 +141,8 @@ def test_no_door_opens_without_a_reason(house: House, guard: Visitor, reason: st
 
 
 def test_a_release_that_no_door_asks_for_in_time_opens_nothing(
-    house: House, guard: Visitor, tmp_path: Path
+    house: House, guard: Visitor, door: LoneDoor
 ) -> None:
-    door = LoneDoor(house, tmp_path / "door")
     assert opens_by_hand(guard, house) == 303
     house.clock.now_ms += releases.WAITS_MS
     door.link.turn()
@@ -153,24 +159,19 @@ def test_a_release_that_no_door_asks_for_in_time_opens_nothing(
     assert "no word" in text_of(guard.get(f"/console/doors/{house.door}"))
     unknown = guard.post(f"/console/doors/{DoorId(bytes(16))}/release", {"reason": "x"})
     assert unknown.status_code == 404
-    door.stop()
 
 
-def test_who_writes_rows_alone_opens_no_door(house: House, guard: Visitor, tmp_path: Path) -> None:
+def test_who_writes_rows_alone_opens_no_door(house: House, guard: Visitor, door: LoneDoor) -> None:
     other = house.operations.add_door("Bicycles")
     asked = guard.post(f"/console/doors/{other}/release", {"reason": "A bicycle"})
     assert asked.status_code == 303
     with house.database.transaction() as conn:
         conn.execute("UPDATE releases SET door_id = %s", (house.door.raw,))
-    door = LoneDoor(house, tmp_path / "door")
     door.link.turn()
     assert door.released == []
-    door.stop()
 
 
-def test_another_door_says_nothing_of_a_release(
-    house: House, guard: Visitor, tmp_path: Path
-) -> None:
+def test_another_door_says_nothing_of_a_release(house: House, guard: Visitor) -> None:
     opens_by_hand(guard, house)
     with house.database.transaction() as conn:
         release = releases.hand_over(conn, house.door, key=house.keys.signing, now_ms=house.clock())

@@ -113,19 +113,18 @@ def test_a_statement_that_cannot_be_prepared_is_tried_anew(database: Database) -
 
 def test_a_plan_that_is_stale_is_gone_after_one_error(one_connection: Database) -> None:
     """A migration changed a column's type under a service that runs."""
-    database = one_connection
-    with database.transaction() as conn:
+    with one_connection.transaction() as conn:
         conn.execute("CREATE TABLE kept (number int)")
-    with database.transaction(pipelined=True) as conn:
+    with one_connection.transaction(pipelined=True) as conn:
         conn.execute("SELECT number FROM kept").fetchall()
-    with database.transaction() as conn:
+    with one_connection.transaction() as conn:
         conn.execute("ALTER TABLE kept ALTER COLUMN number TYPE text")
     with (
         pytest.raises(FeatureNotSupported),
-        database.transaction(pipelined=True) as conn,
+        one_connection.transaction(pipelined=True) as conn,
     ):
         conn.execute("SELECT number FROM kept").fetchall()
-    with database.transaction(pipelined=True) as conn:
+    with one_connection.transaction(pipelined=True) as conn:
         assert conn.execute("SELECT number FROM kept").fetchall() == []
 
 

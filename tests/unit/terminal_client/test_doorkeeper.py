@@ -3,7 +3,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -108,8 +110,9 @@ def test_an_operator_opens_the_door_by_hand_and_it_says_so_under_the_release() -
     assert {each.attempt for each in own} == {release}
 
 
-def test_nobody_opens_by_hand_a_door_that_lets_somebody_in() -> None:
-    lock = Lock(opens=False)
+@contextmanager
+def letting_in(lock: Lock) -> Iterator[tuple[Keeper, Future[Word]]]:
+    """A door that was just released for somebody, and what becomes of it."""
     with (
         Keeper(lock, POLICY, lambda event: None) as keeper,
         ThreadPoolExecutor() as people,
@@ -117,6 +120,12 @@ def test_nobody_opens_by_hand_a_door_that_lets_somebody_in() -> None:
         first = people.submit(keeper.admit, decision())
         while not lock.said:
             time.sleep(0.005)
+        yield keeper, first
+
+
+def test_nobody_opens_by_hand_a_door_that_lets_somebody_in() -> None:
+    lock = Lock(opens=False)
+    with letting_in(lock) as (keeper, first):
         for _ in range(3):
             keeper.release(AttemptId.new())
         assert first.result() is FAILED
@@ -132,13 +141,7 @@ def test_only_an_approved_entry_opens_a_door() -> None:
 
 def test_two_entries_at_once_are_one() -> None:
     lock = Lock(opens=False)
-    with (
-        Keeper(lock, POLICY, lambda event: None) as keeper,
-        ThreadPoolExecutor() as people,
-    ):
-        first = people.submit(keeper.admit, decision())
-        while not lock.said:
-            time.sleep(0.005)
+    with letting_in(lock) as (keeper, first):
         assert keeper.admit(decision()) is FAILED
         assert lock.said.count("release") == 1
         lock.waiting.put(Sensed(Input.CONTACT, True))
